@@ -1,0 +1,170 @@
+"""What a controllable restoration network is made of: its convolutions, its selection points, its kept channels.
+
+Selection points of a super network with B blocks are numbered 0 .. 3B + 2 (paper section 7.3, Figure 3):
+0 is the output of the head, block b has 1 + 3b (in), 2 + 3b (mid) and 3 + 3b (out), 3B + 1 is the input of the tail,
+3B + 2 the output of the up-convolution. The first `shared` of them are task-agnostic (eq. 10).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Channels = tuple[int, ...]
+"""Sorted indices of the channels kept at one selection point."""
+
+Pattern = tuple[Channels, ...]
+"""The kept channels at every selection point, for one gate pattern."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Size of the super network. The paper's is width 64 with 32 blocks.
+
+    Args:
+        width: channels of the skip stream; a multiple of 4, because the tail ends in a PixelShuffle(2).
+        blocks: residual blocks.
+
+    Raises:
+        ValueError: a size below its least value, or a width that 4 does not divide.
+    """
+
+    width: int = 64
+    blocks: int = 32
+
+    def __post_init__(self) -> None:
+        if self.width < 4 or self.width % 4:
+            raise ValueError(f"width must be a multiple of 4, at least 4, got {self.width}")
+        if self.blocks < 1:
+            raise ValueError(f"blocks must be at least 1, got {self.blocks}")
+
+    @property
+    def points(self) -> int:
+        """Number of channel-selection points, N = 3 x blocks + 3 (99 for the paper's network)."""
+        return 3 * self.blocks + 3
+
+
+@dataclass(frozen=True)
+class Conv:
+    """One 3x3 convolution of the super network.
+
+    Attributes:
+        name: its place, as `blocks.3.conv1`.
+        fan_in, fan_out: a selection point's number, or None where channels are never selected.
+        inputs, outputs: channels when nothing is pruned.
+        area: output pixels per image pixel: 1/4 at half resolution.
+        shared_from: the convolution is task-agnostic when at least so many selection points are.
+    """
+
+    name: str
+    fan_in: int | None
+    inputs: int
+    fan_out: int | None
+    outputs: int
+    area: float
+    shared_from: int
+
+
+def convolutions(network: NetworkConfig) -> tuple[Conv, ...]:
+    """All convolutions of the super network, first to last."""
+    width, blocks = network.width, network.blocks
+    tail_in, up_out = 3 * blocks + 1, 3 * blocks + 2
+    convs = [Conv("head", None, 3, 0, width, 0.25, 1)]
+    for block in range(blocks):
+        into, mid, out = 1 + 3 * block, 2 + 3 * block, 3 + 3 * block
+        convs.append(Conv(f"blocks.{block}.conv1", into, width, mid, width, 0.25, mid + 1))
+        convs.append(Conv(f"blocks.{block}.conv2", mid, width, out, width, 0.25, out + 1))
+    convs.append(Conv("tail", tail_in, width, None, width, 0.25, tail_in + 1))
+    convs.append(Conv("up", None, width // 4, up_out, width, 1.0, up_out + 1))
+    convs.append(Conv("out", up_out, width, None, 3, 1.0, up_out + 1))
+    return tuple(convs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A found network: what is shared, and which channels each task keeps (the result of the search, section 3.2).
+
+    Args:
+        network: the super network that it was cut from.
+        shared: leading selection points that are task-agnostic, 0 .. points (phi of eq. 10).
+        patterns: the distinct gate patterns; all agree on the first `shared` points.
+        tasks: task vectors in [0, 1]^3, each with the index of its pattern.
+
+    Raises:
+        ValueError: an index out of range, channels not sorted or not unique, patterns that disagree on a shared point.
+    """
+
+    network: NetworkConfig
+    shared: int
+    patterns: tuple[Pattern, ...]
+    tasks: tuple[tuple[tuple[float, ...], int], ...]
+
+    def __post_init__(self) -> None:
+        points = self.network.points
+        if not 0 <= self.shared <= points:
+            raise ValueError(f"shared must be in 0 .. {points}, got {self.shared}")
+        if not self.patterns or not self.tasks:
+            raise ValueError("an architecture needs at least one pattern and one task")
+        for index, pattern in enumerate(self.patterns):
+            if len(pattern) != points:
+                raise ValueError(f"pattern {index} has {len(pattern)} selection points, the network {points}")
+            if pattern[: self.shared] != self.patterns[0][: self.shared]:
+                raise ValueError(f"pattern {index} disagrees with pattern 0 on a shared selection point")
+            for point, kept in enumerate(pattern):
+                if list(kept) != sorted(set(kept)) or (kept and not 0 <= kept[0] <= kept[-1] < self.network.width):
+                    raise ValueError(f"pattern {index}, point {point}: channels must be sorted, unique and in range")
+        for task, index in self.tasks:
+            if not 0 <= index < len(self.patterns):
+                raise ValueError(f"task {task} names pattern {index}, there are {len(self.patterns)}")
+
+    @property
+    def shared_percent(self) -> float:
+        """Shared selection points in percent of all: SL in Tables 3 and 4."""
+        return 100.0 * self.shared / self.network.points
+
+    def to_json(self) -> dict[str, Any]:
+        """The architecture as plain lists, numbers and strings."""
+        return {
+            "network": {"width": self.network.width, "blocks": self.network.blocks},
+            "shared": self.shared,
+            "patterns": [[list(kept) for kept in pattern] for pattern in self.patterns],
+            "tasks": [{"task": list(task), "pattern": index} for task, index in self.tasks],
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Architecture:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: a missing key, a value of the wrong kind, or an architecture that is not valid.
+        """
+        try:
+            return Architecture(
+                network=NetworkConfig(width=int(data["network"]["width"]), blocks=int(data["network"]["blocks"])),
+                shared=int(data["shared"]),
+                patterns=tuple(as_pattern(pattern) for pattern in data["patterns"]),
+                tasks=tuple((tuple(float(x) for x in t["task"]), int(t["pattern"])) for t in data["tasks"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not an architecture: {error!r}") from error
+
+
+def as_pattern(kept: Sequence[Sequence[int]]) -> Pattern:
+    """Nested lists of channel indices as a hashable pattern."""
+    return tuple(tuple(int(channel) for channel in point) for point in kept)
+
+
+def gather(
+    network: NetworkConfig, shared: int, by_task: Sequence[tuple[tuple[float, ...], Pattern]]
+) -> Architecture:
+    """An architecture from one pattern per task: equal patterns become one."""
+    order: dict[Pattern, int] = {}
+    tasks = tuple((task, order.setdefault(pattern, len(order))) for task, pattern in by_task)
+    return Architecture(network=network, shared=shared, patterns=tuple(order), tasks=tasks)
+
+
+def dumps(architecture: Architecture) -> str:
+    """JSON text of an architecture."""
+    return json.dumps(architecture.to_json(), separators=(",", ":"))
