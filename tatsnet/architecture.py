@@ -91,6 +91,7 @@ class Architecture:
         shared: leading selection points that are task-agnostic, 0 .. points (phi of eq. 10).
         patterns: the distinct gate patterns; all agree on the first `shared` points.
         tasks: task vectors in [0, 1]^3, each with the index of its pattern.
+        controller_hidden: width of the controller that chooses the patterns; 0 where there is none.
 
     Raises:
         ValueError: an index out of range, channels not sorted or not unique, patterns that disagree on a shared point.
@@ -100,6 +101,7 @@ class Architecture:
     shared: int
     patterns: tuple[Pattern, ...]
     tasks: tuple[tuple[tuple[float, ...], int], ...]
+    controller_hidden: int = 0
 
     def __post_init__(self) -> None:
         points = self.network.points
@@ -131,6 +133,7 @@ class Architecture:
             "shared": self.shared,
             "patterns": [[list(kept) for kept in pattern] for pattern in self.patterns],
             "tasks": [{"task": list(task), "pattern": index} for task, index in self.tasks],
+            "controller_hidden": self.controller_hidden,
         }
 
     @staticmethod
@@ -146,6 +149,7 @@ class Architecture:
                 shared=int(data["shared"]),
                 patterns=tuple(as_pattern(pattern) for pattern in data["patterns"]),
                 tasks=tuple((tuple(float(x) for x in t["task"]), int(t["pattern"])) for t in data["tasks"]),
+                controller_hidden=int(data["controller_hidden"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not an architecture: {error!r}") from error
@@ -157,12 +161,40 @@ def as_pattern(kept: Sequence[Sequence[int]]) -> Pattern:
 
 
 def gather(
-    network: NetworkConfig, shared: int, by_task: Sequence[tuple[tuple[float, ...], Pattern]]
+    network: NetworkConfig,
+    shared: int,
+    by_task: Sequence[tuple[tuple[float, ...], Pattern]],
+    controller_hidden: int = 0,
 ) -> Architecture:
     """An architecture from one pattern per task: equal patterns become one."""
     order: dict[Pattern, int] = {}
-    tasks = tuple((task, order.setdefault(pattern, len(order))) for task, pattern in by_task)
-    return Architecture(network=network, shared=shared, patterns=tuple(order), tasks=tasks)
+    tasks = tuple((tuple(task), order.setdefault(pattern, len(order))) for task, pattern in by_task)
+    return Architecture(
+        network=network, shared=shared, patterns=tuple(order), tasks=tasks, controller_hidden=controller_hidden
+    )
+
+
+def canonical(network: NetworkConfig, pattern: Pattern, shared: int) -> Pattern:
+    """The same function with fewer channels: what is never written is not read, what is never read is not written.
+
+    A channel of the skip stream that the head and no earlier block has written is zero, so reading it is idle. A
+    channel that nothing reads later need not be written; that is decided for task-specific points only, because
+    other tasks may read what a shared point writes.
+    """
+    kept = [set(channels) for channels in pattern]
+    written = set(kept[0])
+    for block in range(network.blocks):
+        kept[1 + 3 * block] &= written
+        written |= kept[3 + 3 * block]
+    read = kept[3 * network.blocks + 1] & written
+    kept[3 * network.blocks + 1] = set(read)
+    for block in reversed(range(network.blocks)):
+        if 3 + 3 * block >= shared:
+            kept[3 + 3 * block] &= read
+        read |= kept[1 + 3 * block]
+    if shared == 0:
+        kept[0] &= read
+    return tuple(tuple(sorted(channels)) for channels in kept)
 
 
 def dumps(architecture: Architecture) -> str:

@@ -1,0 +1,142 @@
+"""The network during a search: super network, controller and consensus together (paper section 3.2, Figure 3).
+
+Shapes: B batch, N selection points, C channels, D degradation types (3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tatsnet.architecture import Architecture, NetworkConfig, Pattern, canonical, gather
+from tatsnet.gates import Consensus, Controller, gate
+from tatsnet.settings import MethodConfig
+from tatsnet.supernet import SuperNetwork
+
+CONSENSUS_TASKS = 2048
+"""Sampled tasks whose mean preference becomes the final z^a."""
+
+
+class Phase(Enum):
+    """What a training step does to the architecture."""
+
+    OPEN = "open"
+    SPECIFIC = "specific"
+    JOINT = "joint"
+    FROZEN = "frozen"
+
+
+class Gates(NamedTuple):
+    """The gates of one step: g(z^s) and their selection (B x N x C), g(z^a) (N x C), phi (N booleans)."""
+
+    task_BNC: Tensor
+    agnostic_NC: Tensor
+    shared_N: Tensor
+    effective_BNC: Tensor
+
+
+class MaskedNetwork(nn.Module):
+    """A super network whose channels a controller opens and closes; nothing is physically removed.
+
+    Args:
+        network: size of the super network.
+        method: what the method leaves open.
+        gamma: threshold of eq. 8 and 10.
+        sharing: False is TSNet (phi = 0), True searches phi (TA+TSNet), unless `method.shared_points` fixes it.
+        generator: draws the weights.
+    """
+
+    fixed_shared_N: Tensor
+    is_frozen: Tensor
+
+    def __init__(
+        self,
+        network: NetworkConfig,
+        method: MethodConfig,
+        *,
+        gamma: float,
+        sharing: bool,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.network, self.method = network, method
+        self.supernet = SuperNetwork(network, generator)
+        self.controller = Controller(network, method.controller_hidden, generator)
+        self.consensus = Consensus(network, gamma, method.ema, method.min_channels)
+        fixed = method.shared_points if method.shared_points is not None else (None if sharing else 0)
+        self.searches_sharing = fixed is None
+        self.register_buffer("fixed_shared_N", torch.arange(network.points) < (fixed or 0))
+        self.register_buffer("is_frozen", torch.tensor(False))
+
+    def forward(self, image_BCHW: Tensor, task_BD: Tensor) -> Tensor:
+        """Restore with the frozen architecture; B x 3 x H x W in [0, 1], not clamped after.
+
+        Raises:
+            RuntimeError: the architecture is not frozen yet.
+        """
+        if not self.is_frozen:
+            raise RuntimeError("the architecture is not frozen: call freeze() when the search has ended")
+        gates = self.gates(task_BD, Phase.FROZEN)
+        restored: Tensor = self.supernet(image_BCHW, task_BD, gates.effective_BNC, gates.shared_N)
+        return restored
+
+    def gates(self, task_BD: Tensor, phase: Phase) -> Gates:
+        """The gates of a batch of tasks; in the JOINT and SPECIFIC phases the consensus moves (eq. 6-10)."""
+        least = self.method.min_channels
+        preference = self.controller(task_BD)
+        if not self.method.prune:
+            preference = torch.ones_like(preference)
+        if phase is Phase.FROZEN:
+            agnostic_preference, shared = self.consensus.preference_NC, self.fixed_shared_N
+        else:
+            agnostic_preference = self.consensus.gather(preference)
+            shared = self._search_shared(preference, phase)
+        task, agnostic = gate(preference, least), gate(agnostic_preference, least)
+        effective = torch.where(shared[:, None], agnostic, task)
+        return Gates(task, agnostic, shared, effective)
+
+    def _search_shared(self, preference_BNC: Tensor, phase: Phase) -> Tensor:
+        if phase is not Phase.JOINT:
+            return torch.zeros_like(self.fixed_shared_N)
+        if not self.searches_sharing:
+            return self.fixed_shared_N
+        self.consensus.accumulate(self.consensus.agree(preference_BNC))
+        return self.consensus.shared()
+
+    @torch.no_grad()
+    def freeze(self, generator: torch.Generator) -> None:
+        """End the search: z^a becomes the mean preference over sampled tasks, phi its slow average, both for good."""
+        device = self.consensus.preference_NC.device
+        tasks = torch.rand(CONSENSUS_TASKS, 3, generator=generator).to(device)
+        mean = sum(self.controller(part).sum(0) for part in tasks.split(256)) / CONSENSUS_TASKS
+        self.consensus.preference_NC.copy_(mean if self.method.prune else torch.ones_like(mean))
+        if self.searches_sharing:
+            self.fixed_shared_N.copy_(self.consensus.final_shared())
+        self.is_frozen.fill_(True)
+        self.controller.requires_grad_(False)
+
+    @property
+    def shared(self) -> int:
+        """Leading selection points that are task-agnostic."""
+        return int(self.fixed_shared_N.sum())
+
+    @torch.no_grad()
+    def patterns(self, tasks: Sequence[Sequence[float]]) -> list[Pattern]:
+        """The canonical gate pattern of each task under the frozen architecture."""
+        task_BD = torch.tensor(tasks, dtype=next(self.parameters()).dtype, device=self.fixed_shared_N.device)
+        gates = self.gates(task_BD, Phase.FROZEN).effective_BNC
+        return [canonical(self.network, to_pattern(gates_NC), self.shared) for gates_NC in gates]
+
+    def architecture(self, tasks: Sequence[tuple[float, ...]]) -> Architecture:
+        """The found architecture, with a pattern for each of the given tasks."""
+        by_task = list(zip(tasks, self.patterns(tasks), strict=True))
+        return gather(self.network, self.shared, by_task, self.method.controller_hidden)
+
+
+def to_pattern(gates_NC: Tensor) -> Pattern:
+    """The open channels at every selection point."""
+    return tuple(tuple(row.nonzero().flatten().tolist()) for row in gates_NC.cpu())

@@ -1,0 +1,125 @@
+"""The CResMD-type super network with its channel-selection points (paper section 7.3, Figure 3).
+
+Shapes: B batch, C channels, H height, W width, D degradation types (3), N selection points.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tatsnet.architecture import NetworkConfig
+
+MEAN_TASK = 0.5
+"""Where a shared block's residual scaling is fixed: it folds into the convolution, so the module is gone."""
+
+RESIDUAL_GAIN = 0.3
+"""Start of what is added to a skip, as a share of Kaiming's: deep stacks begin near the identity."""
+
+
+class Block(nn.Module):
+    """Convolution, ReLU, convolution; the scaling and the skip are the super network's."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+
+
+class SuperNetwork(nn.Module):
+    """Restores an image by a task vector; channels can be switched off at N selection points.
+
+    Args:
+        config: width and blocks.
+        generator: draws the weights; the global generator without one.
+    """
+
+    def __init__(self, config: NetworkConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        width = config.width
+        self.config = config
+        self.head = nn.Conv2d(3, width, 3, stride=2, padding=1)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(config.blocks))
+        self.tail = nn.Conv2d(width, width, 3, padding=1)
+        self.up = nn.Conv2d(width // 4, width, 3, padding=1)
+        self.out = nn.Conv2d(width, 3, 3, padding=1)
+        self.local_scale = nn.Linear(3, config.blocks * width)
+        self.global_scale = nn.Linear(3, 3)
+        self._initialise(generator)
+
+    @torch.no_grad()
+    def _initialise(self, generator: torch.Generator | None) -> None:
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, generator=generator)
+                if name.startswith("blocks") or name == "out":
+                    module.weight.mul_(RESIDUAL_GAIN)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        for scale, bias in ((self.local_scale, 0.5), (self.global_scale, 1.0)):
+            nn.init.uniform_(scale.weight, -0.3, 0.3, generator=generator)
+            nn.init.constant_(scale.bias, bias)
+
+    def scales(self, task_BD: Tensor, shared_N: Tensor | None = None) -> Tensor:
+        """Residual scales, B x blocks x C; a shared block's is fixed at the mean task."""
+        blocks, width = self.config.blocks, self.config.width
+        scale = self.local_scale(task_BD).view(-1, blocks, width)
+        if shared_N is None:
+            return scale
+        fixed = self.local_scale(torch.full_like(task_BD[:1], MEAN_TASK)).view(1, blocks, width)
+        return torch.where(shared_N[3 : 3 * blocks + 1 : 3, None], fixed, scale)
+
+    def forward(
+        self, image_BCHW: Tensor, task_BD: Tensor, gates_BNC: Tensor | None = None, shared_N: Tensor | None = None
+    ) -> Tensor:
+        """Restore.
+
+        Args:
+            image_BCHW: RGB in [0, 1], any height and width.
+            task_BD: task vectors in [0, 1].
+            gates_BNC: 1 keeps a channel, 0 removes it; None keeps all.
+            shared_N: True where a selection point is task-agnostic; None shares nothing.
+
+        Returns:
+            The restored image, the input's shape; not clamped.
+        """
+        height, width = image_BCHW.shape[-2:]
+        padded = pad_even(image_BCHW)
+        gates = None if gates_BNC is None else gates_BNC[..., None, None].unbind(1)
+        scales = self.scales(task_BD, shared_N)
+        if gates is not None:
+            scales = scales * gates_BNC[:, 3 : 3 * self.config.blocks + 1 : 3]  # type: ignore[index]
+        residual = self._residual(padded, scales[..., None, None].unbind(1), gates)
+        restored = padded + self.global_scale(task_BD)[..., None, None] * residual
+        return restored[..., :height, :width]
+
+    def _residual(
+        self, image: Tensor, scales: tuple[Tensor, ...], gates: tuple[Tensor, ...] | None
+    ) -> Tensor:
+        blocks = self.config.blocks
+        stream = self.head(image)
+        if gates is not None:
+            stream = stream * gates[0]
+        for index, block in enumerate(self.blocks):
+            if gates is None:
+                hidden = F.relu(block.conv1(stream))
+            else:
+                hidden = F.relu(block.conv1(stream * gates[1 + 3 * index])) * gates[2 + 3 * index]
+            stream = torch.addcmul(stream, block.conv2(hidden), scales[index])
+        if gates is not None:
+            stream = stream * gates[3 * blocks + 1]
+        hidden = F.relu(self.up(F.pixel_shuffle(self.tail(stream), 2)))
+        if gates is not None:
+            hidden = hidden * gates[3 * blocks + 2]
+        out: Tensor = self.out(hidden)
+        return out
+
+
+def pad_even(image_BCHW: Tensor) -> Tensor:
+    """Pad bottom and right to even sizes by reflection (by repetition where there is one pixel only)."""
+    height, width = image_BCHW.shape[-2:]
+    if height % 2:
+        image_BCHW = F.pad(image_BCHW, (0, 0, 0, 1), "reflect" if height > 1 else "replicate")
+    if width % 2:
+        image_BCHW = F.pad(image_BCHW, (0, 1, 0, 0), "reflect" if width > 1 else "replicate")
+    return image_BCHW
