@@ -1,0 +1,87 @@
+"""`python -m pipeline`: what stands around the stages. The stages themselves are run by `dvc repro`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; 0 when it went well, 2 with one message on stderr when the user can mend what went wrong."""
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipeline", description="Around the pipeline: `dvc repro` runs it.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    plan = _add(commands, "plan", "say what a profile will cost, running nothing", "plan --params profiles/paper.yaml")
+    plan.add_argument("--params", type=Path, default=Path("params.yaml"), help="the profile (default: %(default)s)")
+    plan.add_argument("--json", action="store_true", help="print JSON")
+    plan.set_defaults(run=_plan)
+
+    use = _add(commands, "use", "put a profile of profiles/ into params.yaml", "use paper")
+    use.add_argument("name", help="its name, as quick, bsds or paper")
+    use.add_argument("--force", action="store_true", help="even if uncommitted edits of params.yaml are lost")
+    use.set_defaults(run=_use)
+
+    ui = _add(commands, "ui", "start MLflow and print one link to the Pareto view", "ui")
+    ui.set_defaults(run=_ui)
+
+    summary = _add(commands, "summary", "say what the last run found and what to type next", "summary")
+    summary.set_defaults(run=_summary)
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, example: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=f"Example: python -m pipeline {example}"
+    )
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from pipeline.config import load
+    from pipeline.plan import make_plan
+    from pipeline.plan_table import render
+
+    plan = make_plan(load(arguments.params), arguments.params)
+    print(json.dumps(plan.to_json(), indent=2) if arguments.json else render(plan))
+    return 0
+
+
+def _use(arguments: argparse.Namespace) -> int:
+    from pipeline.profiles import use
+
+    source = use(arguments.name, Path(), force=arguments.force)
+    print(f"params.yaml now holds {source}; `python -m pipeline plan` says what it costs, `dvc repro` runs it")
+    return 0
+
+
+def _ui(arguments: argparse.Namespace) -> int:
+    from pipeline.ui import main as run_ui
+
+    return run_ui() or 0
+
+
+def _summary(arguments: argparse.Namespace) -> int:
+    from pipeline.summary import summarise
+
+    print(summarise(Path()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""YAML text to plain values, with the line of each: stricter than `yaml.safe_load`, and the only use of `yaml`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.errors import UserError
+
+Place = tuple[str | int, ...]
+"""Where a value stands: keys and list indices from the top of the file."""
+
+_PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "seq", "map")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong in a file."""
+
+    line: int | None
+    place: Place
+    message: str
+
+    def text(self, path: Path) -> str:
+        """`params.yaml:12: train.lr: what is wrong`."""
+        where = f"{path}:{self.line}" if self.line else str(path)
+        return ": ".join(part for part in (where, dotted(self.place), self.message) if part)
+
+
+@dataclass(frozen=True)
+class Document:
+    """Plain values, the line on which each starts (counted from 1), and what is wrong in the YAML itself."""
+
+    values: Any
+    lines: dict[Place, int]
+    problems: tuple[Problem, ...]
+
+    def line(self, place: Place) -> int | None:
+        """Line of a place, or of the nearest section around it that is in the file."""
+        for end in range(len(place), -1, -1):
+            if place[:end] in self.lines:
+                return self.lines[place[:end]]
+        return None
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """SafeLoader without aliases, whose expansion has no bound, and without dates, which stay text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (an attribute of the base class)
+        first: [(tag, pattern) for tag, pattern in resolvers if tag in _PLAIN]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not read: write the value out", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+
+def dotted(place: Place) -> str:
+    """`("search", "suggestions", 0, "gamma")` as `search.suggestions[0].gamma`."""
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def read(path: Path) -> Document:
+    """Read a YAML file of plain values: text, numbers, booleans, null, lists and sections.
+
+    Raises:
+        UserError: the file is missing, unreadable, empty, or no YAML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; run from the project's folder, or name one with --params") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+    try:
+        loader = _PlainLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            raise UserError(f"{path}: is empty; `python -m pipeline use quick` puts the quick profile there")
+        lines: dict[Place, int] = {}
+        problems = tuple(_inspect(node, (), lines))
+        return Document(None if problems else loader.construct_document(node), lines, problems)
+    except yaml.MarkedYAMLError as error:
+        where = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
+        raise UserError(f"{where}: {error.problem or error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is not a YAML file: {error}") from error
+
+
+def _inspect(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Iterator[Problem]:
+    """Fill in `lines`; yield keys that stand twice and values that are not plain."""
+    line = lines.setdefault(place, node.start_mark.line + 1)
+    if node.tag not in _PLAIN:
+        yield Problem(line=line, place=place, message=f"has a value of kind {node.tag}, which is not read here")
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _inspect(item, (*place, index), lines)
+    elif isinstance(node, yaml.MappingNode):
+        yield from _inspect_keys(node, place, lines)
+
+
+def _inspect_keys(node: yaml.MappingNode, place: Place, lines: dict[Place, int]) -> Iterator[Problem]:
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if key.tag != "tag:yaml.org,2002:str":
+            message = f"a key must be text, got {json.dumps(str(key.value))} (quote it if it is meant)"
+            yield Problem(line=line, place=place, message=message)
+            continue
+        inside = (*place, key.value)
+        if inside in lines:
+            message = f"stands twice, first on line {lines[inside]}: keep one"
+            yield Problem(line=line, place=inside, message=message)
+            continue
+        lines[inside] = line
+        yield from _inspect(value, inside, lines)
