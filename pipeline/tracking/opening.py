@@ -1,0 +1,105 @@
+"""Opening a tracker: which store, prepared once, with short limits on the way to a server."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import UserError
+from pipeline.tracking.mlflow_tracker import MlflowTracker
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_LIMITS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+_HEALTH_TIMEOUT_S = 5.0
+
+
+def tracking_uri(root: Path) -> str:
+    """The store in use: `MLFLOW_TRACKING_URI`, or else a SQLite file in the project folder `root`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+
+
+def open_tracker(experiment: str, root: Path) -> MlflowTracker:
+    """Open an experiment of the MLflow store, made if it is missing.
+
+    The default store is `root/mlflow.db` with artifacts in `root/mlartifacts`; the first of several processes prepares
+    it while the others wait. `MLFLOW_TRACKING_URI` moves it to a server.
+
+    Args:
+        experiment: its name.
+        root: the project folder; a relative path is taken from the current folder.
+
+    Raises:
+        UserError: the server does not answer (said within seconds), or the store cannot be used.
+    """
+    for name, value in _LIMITS.items():
+        os.environ.setdefault(name, value)
+    uri = tracking_uri(root)
+    if uri.startswith(("http://", "https://")):
+        _require_answer(uri)
+        return _connect(uri, experiment, artifacts=None)
+    artifacts = (root.resolve() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+    with _locked(root / ".state" / "mlflow.lock"):
+        return _connect(uri, experiment, artifacts)
+
+
+def _connect(uri: str, experiment: str, artifacts: str | None) -> MlflowTracker:
+    from mlflow.tracking import MlflowClient
+
+    try:
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        return MlflowTracker(client, uri, _experiment_id(client, experiment, artifacts))
+    except Exception as error:  # each kind of store has its own: a driver's, SQLAlchemy's, MLflow's
+        raise UserError(
+            f"the experiment {experiment!r} cannot be opened in {uri}: {error}. "
+            "Check MLFLOW_TRACKING_URI, or unset it to record in the project folder"
+        ) from error
+
+
+def _experiment_id(client: MlflowClient, name: str, artifacts: str | None) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found: Any = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=artifacts))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _require_answer(uri: str) -> None:
+    request = urllib.request.Request(uri.rstrip("/") + "/health")
+    try:
+        urllib.request.urlopen(request, timeout=_HEALTH_TIMEOUT_S).close()
+    except urllib.error.HTTPError:
+        return
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"the MLflow server {uri} does not answer ({error}). "
+            "Start it, correct MLFLOW_TRACKING_URI, or unset it to record in the project folder"
+        ) from error
