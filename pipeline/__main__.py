@@ -13,7 +13,12 @@ from pipeline.errors import UserError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; 0 when it went well, 2 with one message on stderr when the user can mend what went wrong."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if arguments.run is _ui:
+        arguments.rest = rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         status: int = arguments.run(arguments)
     except UserError as error:
@@ -36,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     use.add_argument("--force", action="store_true", help="even if uncommitted edits of params.yaml are lost")
     use.set_defaults(run=_use)
 
-    ui = _add(commands, "ui", "start MLflow and print one link to the Pareto view", "ui")
+    ui = commands.add_parser("ui", help="start MLflow and print one link to the Pareto view", add_help=False)
     ui.set_defaults(run=_ui)
 
     summary = _add(commands, "summary", "say what the last run found and what to type next", "summary")
@@ -73,7 +78,7 @@ def _use(arguments: argparse.Namespace) -> int:
 def _ui(arguments: argparse.Namespace) -> int:
     from pipeline.ui import main as run_ui
 
-    return run_ui() or 0
+    return run_ui(arguments.rest)
 
 
 def _summary(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,6 @@ from pipeline.config.loading import PARAMS_FILE, flatten, load
 from pipeline.config.sections import (
     BenchmarkConfig,
     CostConfig,
-    DataConfig,
     EvalConfig,
     FinetuneConfig,
     Params,
@@ -25,7 +24,6 @@ __all__ = [
     "PARAMS_FILE",
     "BenchmarkConfig",
     "CostConfig",
-    "DataConfig",
     "EvalConfig",
     "FinetuneConfig",
     "Params",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,18 @@ def load(path: Path = PARAMS_FILE) -> Params:
     return params
 
 
+@cache
+def _adapter() -> TypeAdapter[list[Params]]:
+    """Of a list, because only then the configuration holds for the plain dataclasses of the sections too."""
+    return TypeAdapter(list[Params], config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
+
+
 def _validate(document: Document) -> tuple[Params | None, list[Problem]]:
     if document.problems:
         return None, list(document.problems)
     try:
-        # As JSON: its lists become tuples while everything else stays strict. In a list: only so the configuration
-        # holds for the plain dataclasses of the sections too.
-        adapter = TypeAdapter(list[Params], config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
-        (params,) = adapter.validate_json(json.dumps([document.values]))
+        # As JSON, because its lists become tuples while everything else stays strict.
+        (params,) = _adapter().validate_json(json.dumps([document.values]))
     except ValidationError as error:
         return None, sorted((explain(one, document) for one in error.errors(include_url=False)), key=_by_line)
     problems = [_at(document, place, message) for place, message in cross_check(params)]

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from pipeline.config import Params, Variant, flatten, load, parse_size
+from pipeline.errors import UserError
+from tatsnet import objective
+
+QUICK = (Path(__file__).resolve().parents[2] / "profiles" / "quick.yaml").read_text()
+
+
+def locate(text: str, dotted: str) -> int:
+    """Line (from 0) of a key in block style: an independent, indentation-only reading of the file."""
+    stack: list[tuple[int, str]] = []
+    for number, line in enumerate(text.splitlines()):
+        key, colon, _ = line.partition(":")
+        if not colon or not key.strip() or key.lstrip().startswith(("#", "-")):
+            continue
+        indent = len(key) - len(key.lstrip())
+        stack = [*(entry for entry in stack if entry[0] < indent), (indent, key.strip())]
+        if ".".join(name for _, name in stack) == dotted:
+            return number
+    raise AssertionError(f"no {dotted} in the profile")
+
+
+def edited(dotted: str, value: str, text: str = QUICK) -> str:
+    lines, at = text.splitlines(), locate(text, dotted)
+    lines[at] = f"{lines[at].partition(':')[0]}: {value}"
+    return "\n".join(lines) + "\n"
+
+
+def with_key(section: str, entry: str, text: str = QUICK) -> str:
+    """The profile with one more entry at the start of a section."""
+    if not section:
+        return f"{text}{entry}\n"
+    lines, at = text.splitlines(), locate(text, section)
+    indent = len(lines[at]) - len(lines[at].lstrip()) + 2
+    return "\n".join([*lines[: at + 1], " " * indent + entry, *lines[at + 1 :]]) + "\n"
+
+
+def refusal(tmp_path: Path, text: str | bytes) -> str:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(UserError) as caught:
+        load(path)
+    return str(caught.value).replace(str(path), "params.yaml")
+
+
+def load_text(tmp_path: Path, text: str) -> Params:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return load(path)
+
+
+def leaves(values: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield from leaves(value, f"{place}.{key}" if place else key)
+    elif isinstance(values, list) and values and isinstance(values[0], dict):
+        for index, value in enumerate(values):
+            yield from leaves(value, f"{place}.{index}")
+    else:
+        yield place, ", ".join(values) if isinstance(values, list) else values
+
+
+LEAVES = dict(leaves(yaml.safe_load(QUICK)))
+BLOCK_LEAVES = {k: v for k, v in LEAVES.items() if not k.startswith(("search.space", "search.suggestions"))}
+NUMBERS = [k for k, v in BLOCK_LEAVES.items() if isinstance(v, (int, float)) and not isinstance(v, bool)]
+WHOLE = [k for k in NUMBERS if isinstance(BLOCK_LEAVES[k], int)]
+SECTIONS = ["", *sorted({".".join(k.split(".")[:n]) for k in BLOCK_LEAVES for n in range(1, k.count(".") + 1)})]
+
+
+def test_every_value_of_the_file_arrives_under_its_name(tmp_path: Path) -> None:
+    assert flatten(load_text(tmp_path, QUICK)) == LEAVES
+
+
+def test_params_are_frozen_all_through(tmp_path: Path) -> None:
+    def walk(value: Any) -> Iterator[Any]:
+        if dataclasses.is_dataclass(value):
+            yield value
+            for field in dataclasses.fields(value):
+                yield from walk(getattr(value, field.name))
+        elif isinstance(value, tuple):
+            for item in value:
+                yield from walk(item)
+        else:
+            assert isinstance(value, (str, int, float, bool, type(None)))
+
+    sections = list(walk(load_text(tmp_path, QUICK)))
+    assert len(sections) > 15
+    for section in sections:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(section, dataclasses.fields(section)[0].name, 0)
+
+
+def test_the_variants_are_the_library_s() -> None:
+    assert set(get_args(Variant)) == {variant.value for variant in objective.Variant}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_an_unknown_key_is_refused_in_every_section(tmp_path: Path, section: str) -> None:
+    text = with_key(section, "wobble: 1")
+    place = f"{section}.wobble" if section else "wobble"
+    assert f"params.yaml:{locate(text, place) + 1}: {place}: unknown key" in refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize("place", NUMBERS)
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "true", "ten", "'1'", "[1]", ""])
+def test_no_number_takes_what_is_none(tmp_path: Path, place: str, value: str) -> None:
+    if place == "search.method.shared_points" and not value:
+        pytest.skip("may be empty")
+    assert f"params.yaml:{locate(QUICK, place) + 1}: {place}: must be a" in refusal(tmp_path, edited(place, value))
+
+
+@pytest.mark.parametrize("place", WHOLE)
+def test_a_whole_number_takes_no_decimals(tmp_path: Path, place: str) -> None:
+    assert f"{place}: must be a whole number, got 2.0: write 2" in refusal(tmp_path, edited(place, "2.0"))
+
+
+@pytest.mark.parametrize("place", sorted(set(NUMBERS) - set(WHOLE)))
+def test_the_exponent_without_a_dot_is_explained(tmp_path: Path, place: str) -> None:
+    assert refusal(tmp_path, edited(place, "1e-3")).endswith("write 1.0e-3")
+
+
+def test_a_number_may_be_whole_where_decimals_are_allowed(tmp_path: Path) -> None:
+    clip = load_text(tmp_path, edited("train.clip", "2")).train.clip
+    assert (clip, type(clip)) == (2.0, float)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("search.space.lambda1", "{low: 1.0e-2, high: 1.0e-5}", "search.space.lambda1.low: is above high (0.01 >"),
+        ("search.space.lambda1", "{low: 1e-3, high: 1.0e-2}", "search.space.lambda1.low: must be a number, got '1e-3'"),
+        ("search.space.lambda1", "{low: 1.0e3, high: 1.0e-2}", "write 1.0e+3"),
+        ("search.space.lambda1", "{low: .nan, high: 1.0e-2}", "search.space.lambda1.low: must be a finite number"),
+        ("search.space.lambda1", "{low: 0.0, high: 1.0e-2}", "search.space.lambda1.low: must be above 0"),
+        ("search.space.lambda2", "{low: -1.0, high: 1.0}", "search.space.lambda2.low: must be at least 0"),
+        ("search.space.lambda2", "{low: 1.0}", "search.space.lambda2.high: is missing"),
+        ("search.space.gamma", "{low: 0.8, high: 1.5}", "search.space.gamma: must lie in (0, 1]"),
+        ("search.space.lambda2", "0.5", "search.space.lambda2: must be a section"),
+        ("search.variants", "[TSNet, TA+TSNett]", "search.variants[1]: must be one of TSNet, TA+TSNet, TSNet-m"),
+        ("search.variants", "[TSNet, TA+TSNett]", "did you mean 'TA+TSNet'?"),
+        ("search.variants", "[]", "search.variants: must name at least one"),
+        ("search.variants", "[TSNet, TSNet]", "search.variants: names one twice"),
+        ("search.variants", "TSNet", "search.variants: must be a list"),
+        ("search.variants", "[TSNet]", "search.suggestions[0].variant: TA+TSNet is not among search.variants"),
+        ("search.trials", "0", "search.trials: must be at least 1"),
+        ("search.seed", "-1", "search.seed: must be at least 0"),
+        ("search.schedule.warmup", "0.9", "search.schedule: phases must grow"),
+        ("search.method.min_channels", "1000", "search.method.min_channels: is more than the network has"),
+        ("search.method.shared_points", "28", "search.method.shared_points: is more than the network has: 28 > 27"),
+        ("search.method.prune", "1", "search.method.prune: must be true or false"),
+        ("search.method.ema", "0.0", "search.method.ema: must be in (0, 1]"),
+        ("search.resources.concurrent", "0", "search.resources.concurrent: must be at least 1"),
+        ("search.resources.cpus_per_trial", "0.0", "search.resources.cpus_per_trial: must be above 0"),
+        ("search.suggestions", "[{variant: TSNet}]", "search.suggestions[0].gamma: is missing"),
+        ("network.width", "10", "network.width: must be a multiple of 4"),
+        ("network", "", "network: must be a section of `key: value` lines, got nothing"),
+        ("train.decay", "halve", "train.decay: must be one of cosine, half, got 'halve'; did you mean 'half'?"),
+        ("train.patch", "33", "train.patch: must be even"),
+        ("data.source", "samples", "data.source: must be one of sample"),
+        ("data.source", "folder", "folder"),
+        ("select.budget", "0.0", "select.budget: must be a share"),
+        ("select.budget", "1.5", "select.budget: must be a share"),
+        ("select.picks", "[nee]", "did you mean 'knee'?"),
+        ("benchmark.sizes", "[1280]", "benchmark.sizes[0]: must be text"),
+        ("benchmark.sizes", "[1280*720]", "benchmark.sizes: must read WIDTHxHEIGHT, as 1280x720, got '1280*720'"),
+        ("benchmark.sizes", "[8x720]", "benchmark.sizes: must have sides of 16"),
+        ("benchmark.best_of_27_crops", "999", "benchmark.best_of_27_crops: is more than there are"),
+        ("eval.crop", "8", "eval.crop: must be 0 (whole photos) or at least 16"),
+        ("tracking.model", "a/b", "tracking.model: must be a name without slash"),
+        ("cost.gpu_tflops", "0.0", "cost.gpu_tflops: must be above 0"),
+    ],
+)  # fmt: skip
+def test_a_bad_value_is_named_with_its_line(tmp_path: Path, place: str, value: str, said: str) -> None:
+    text = edited(place, value)
+    if place in ("search.suggestions", "network"):  # what stood in the section goes with it
+        lines, at = text.splitlines(), locate(text, place)
+        inside = len(lines[at]) - len(lines[at].lstrip())
+        end = next(n for n in range(at + 1, len(lines)) if len(lines[n]) - len(lines[n].lstrip()) <= inside)
+        text = "\n".join([*lines[: at + 1], *lines[end:]]) + "\n"
+    message = refusal(tmp_path, text)
+    assert said in message
+    assert message.startswith("params.yaml:")
+
+
+@pytest.mark.parametrize(
+    ("section", "entry", "said"),
+    [
+        ("search", "lambda1: 1.0", "search.lambda1: unknown key here; did you mean 'search.space.lambda1'?"),
+        ("train", "bach: 3", "train.bach: unknown key; did you mean 'batch'?"),
+        ("", "lr: 0.1", "lr: unknown key here; did you mean 'train.lr'?"),
+        ("network", "zzz: 3", "network.zzz: unknown key; known here: width, blocks"),
+    ],
+)
+def test_an_unknown_key_gets_a_suggestion(tmp_path: Path, section: str, entry: str, said: str) -> None:
+    assert said in refusal(tmp_path, with_key(section, entry))
+
+
+@pytest.mark.parametrize("value", ["{variant: TA+TSNet, lambda1: 1.0, lambda2: 1.0e-2, gamma: 0.9}"])
+def test_a_suggestion_must_lie_in_the_space(tmp_path: Path, value: str) -> None:
+    text = QUICK.replace("  resources:", f"    - {value}\n  resources:")
+    line = text.splitlines().index(f"    - {value}") + 1
+    count = len(yaml.safe_load(QUICK)["search"]["suggestions"])
+    said = refusal(tmp_path, text)
+    assert said.startswith(f"params.yaml:{line}: search.suggestions[{count}].lambda1: 1.0 is outside search.space")
+
+
+def test_everything_wrong_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = edited("select.budget", "2.0", edited("train.lr", "fast", with_key("eval", "colour: 3")))
+    lines = refusal(tmp_path, text).splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["eval.colour", "train.lr", "select.budget"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("# only a comment\n", "is empty"),
+        ("- 1\n", "must be a section"),
+        ("text\n", "must be a section"),
+        (with_key("train", "batch: 3"), "train.batch: stands twice, first on line"),
+        (f"{QUICK}data: {{}}\n", "data: stands twice"),
+        (edited("data.folder", "&a [*a]"), "aliases"),
+        (edited("data.folder", "!!python/object/apply:os.getcwd []"), "kind tag:yaml.org,2002:python/object/apply"),
+        (edited("data.folder", "!!binary aGk="), "kind tag:yaml.org,2002:binary"),
+        (edited("data.folder", "[" * 3000), "is not a YAML file"),
+        (edited("data.folder", "'open"), "params.yaml:"),
+        (f"{QUICK}---\na: 1\n", "params.yaml:"),
+        ("data:\n\tsource: sample\n", "params.yaml:2"),
+        (with_key("train", "7: 3"), 'train: a key must be text, got "7"'),
+        (b"data: \xff\xfe", "cannot be read as UTF-8"),
+        ("data: \x07\n", "is not a YAML file"),
+    ],
+)
+def test_what_is_no_plain_yaml_is_refused(tmp_path: Path, text: str | bytes, said: str) -> None:
+    assert said in refusal(tmp_path, text)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        load(tmp_path / "none.yaml")
+    with pytest.raises(UserError, match="cannot be read"):
+        load(tmp_path)
+
+
+def test_an_ablation_is_reached_by_parameters_alone(tmp_path: Path) -> None:
+    text = edited("search.method.prune", "false", edited("search.method.shared_points", "8"))
+    method = load_text(tmp_path, edited("search.space.lambda2", "{low: 2.6e-2, high: 2.6e-2}", text)).search.method
+    assert (method.prune, method.shared_points) == (False, 8)
+
+
+@pytest.mark.parametrize(("text", "size"), [("480x320", (480, 320)), ("3840x2160", (3840, 2160))])
+def test_a_size_reads_width_then_height(text: str, size: tuple[int, int]) -> None:
+    assert parse_size(text) == size
