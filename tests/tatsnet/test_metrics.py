@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +64,7 @@ def test_both_worsen_with_noise(photo: Bytes) -> None:
     images = [noisy(photo, sigma) for sigma in (2, 8, 20, 50)]
     for metric in (psnr, ssim):
         scores = [metric(photo, image) for image in images]
-        assert all(better > worse + 0.01 for better, worse in zip(scores, scores[1:], strict=False)), scores
+        assert all(better > worse + 0.01 for better, worse in pairwise(scores)), scores
 
 
 def test_both_are_symmetric_and_blind_to_channel_order(photo: Bytes) -> None:
