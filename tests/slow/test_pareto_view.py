@@ -1,0 +1,216 @@
+"""The link that `python -m pipeline ui` prints, opened in a real browser on a real MLflow server."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.tracking import mark_pareto, open_tracker, pareto_view, stage_run
+from pipeline.tracking.keys import TRIAL_STAGE
+from pipeline.tracking.view import OFF_FRONT, ON_FRONT
+
+REPOSITORY = Path(__file__).parents[2]
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# FLOPs at M = 27 as a share of dense, PSNR in dB, on the Pareto front.
+TRIALS = [
+    (0.021, 26.02, True), (0.034, 26.24, True), (0.052, 26.13, False), (0.068, 26.41, True), (0.100, 26.55, True),
+    (0.110, 26.31, False), (0.138, 26.77, True), (0.155, 26.70, False), (0.230, 26.68, False), (0.262, 26.91, True),
+    (0.300, 26.60, False), (0.352, 26.85, False),
+]  # fmt: skip
+
+
+def record_a_search(root: Path) -> None:
+    tracker = open_tracker("tatsnet", root)
+    with stage_run(tracker, "search", {"trials": len(TRIALS)}, root=root) as search:
+        marks = {}
+        for index, (share, psnr_db, on_front) in enumerate(TRIALS):
+            tags = {"variant": "TA+TSNet" if index % 3 else "TSNet"}
+            trial = tracker.start(
+                f"trial-{index:02d}", stage=TRIAL_STAGE, tags=tags, parent=search.id, key=f"key-{index}"
+            )
+            trial.params({"lambda1": 1e-5 * 1.7**index, "lambda2": 1e-3, "gamma": 0.9})
+            figures = {"psnr_db": psnr_db, "flops_ratio_m27": share, "flops_ratio_m1": share + 0.1}
+            trial.metrics({**figures, "shared_layers_pct": 90.0 - 6 * index})
+            trial.finish()
+            marks[trial.id] = on_front
+        mark_pareto(tracker, marks)
+        pareto_view(tracker, search.id)
+
+
+@contextmanager
+def ui(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    code = "import sys; from pipeline.ui import main; sys.exit(main(sys.argv[1:]))"
+    env = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    env["PYTHONPATH"] = str(REPOSITORY)
+    command = [sys.executable, "-c", code, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root, env=env) as process:
+        try:
+            assert process.stdout is not None
+            link = next((line.strip() for line in process.stdout if line.strip().startswith("http")), "")
+            yield process, link
+        finally:
+            process.kill() if process.poll() is None and not link else process.send_signal(signal.SIGINT)
+            process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("project")
+    shutil.copy(REPOSITORY / "params.yaml", root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        record_a_search(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def link(project: Path) -> Iterator[str]:
+    with ui(project, "--port", "0") as (_, link):
+        yield link
+
+
+@pytest.fixture(scope="module")
+def page(link: str) -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1920, "height": 1000})
+        page.goto(link)
+        page.wait_for_selector(".js-plotly-plot .point", timeout=60_000)
+        page.wait_for_selector(".ag-row:has-text('trial-00')", timeout=60_000)
+        page.wait_for_timeout(1500)
+        if folder := os.environ.get("TATSNET_SCREENSHOTS"):
+            page.screenshot(path=Path(folder) / "pareto.png")
+        yield page
+        browser.close()
+
+
+DRAWN = """() => {
+    const plot = document.querySelector('.js-plotly-plot');
+    const trace = plot._fullData[0];
+    const points = [...plot.querySelectorAll('.scatterlayer .point')];
+    return {
+        x: [...trace.x], y: [...trace.y],
+        axes: [plot._fullLayout.xaxis.title.text, plot._fullLayout.yaxis.title.text],
+        fills: points.map(point => getComputedStyle(point).fill),
+        sizes: points.map(point => point.getBoundingClientRect().width),
+    };
+}"""
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+class TestPage:
+    def test_every_trial_is_a_point_and_the_front_has_its_own_colour(self, page: Any) -> None:
+        drawn = page.evaluate(DRAWN)
+        assert drawn["axes"] == ["flops_ratio_m27", "psnr_db"]
+        assert sorted(zip(drawn["x"], drawn["y"], strict=True)) == [trial[:2] for trial in TRIALS]
+        assert len(drawn["fills"]) == len(TRIALS)
+        assert min(drawn["sizes"]) > 3
+        colour = {True: rgb(ON_FRONT), False: rgb(OFF_FRONT)}
+        on_front = {trial[:2]: trial[2] for trial in TRIALS}
+        expected = [colour[on_front[point]] for point in zip(drawn["x"], drawn["y"], strict=True)]
+        assert drawn["fills"] == expected
+
+    def test_the_trials_stand_beside_it_the_best_first(self, page: Any) -> None:
+        rows = page.evaluate(
+            "() => [...document.querySelectorAll('.ag-row')]"
+            ".map(row => [+row.getAttribute('row-index'), row.innerText])"
+        )
+        names = [text.split("\n")[-1] for _, text in sorted(rows) if "trial-" in text]
+        best_first = sorted(enumerate(TRIALS), key=lambda numbered: -numbered[1][1])
+        assert names == [f"trial-{i:02d} · {psnr:.2f} dB · {100 * m:.1f} %" for i, (m, psnr, _) in best_first]
+        table, chart = (page.query_selector(css).bounding_box() for css in (".ag-root", ".js-plotly-plot"))
+        assert table["x"] + table["width"] <= chart["x"] + 1
+        assert table["y"] < chart["y"] + chart["height"]
+
+
+@pytest.mark.slow
+class TestServer:
+    def test_answers_this_machine_alone(self, link: str) -> None:
+        base = link.split("/#/")[0]
+        assert status(f"{base}/health") == 200
+        assert status(f"{base}/api/2.0/mlflow/experiments/get?experiment_id=1", host="evil.example") == 403
+
+    def test_ctrl_c_ends_it_and_its_children(self, project: Path) -> None:
+        with ui(project, "--port", "0") as (process, link):
+            base = link.split("/#/")[0]
+            assert status(f"{base}/health") == 200
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        with pytest.raises(urllib.error.URLError):
+            status(f"{base}/health")
+
+    def test_says_what_stands_in_its_way(self, project: Path, link: str, tmp_path: Path) -> None:
+        from pipeline.ui import main
+
+        shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+        port = re.search(r":(\d+)/", link)
+        assert port is not None
+        with pytest.raises(UserError, match=f"port {port[1]} .* --port 0"):
+            main(["--port", port[1]], project)
+        with pytest.raises(UserError, match="make repro"):
+            main([], tmp_path)
+        assert not (tmp_path / "mlflow.db").exists()
+        with pytest.raises(UserError, match="without a password"):
+            main(["--host", "0.0.0.0"], project)
+
+    def test_takes_runs_itself_and_is_linked_to(
+        self, link: str, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    ) -> None:
+        from pipeline.ui import main
+
+        base = link.split("/#/")[0]
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", base)
+        tracker = open_tracker("remote", tmp_path)
+        with stage_run(tracker, "download", {"a": 1}, root=tmp_path) as run:
+            run.metrics({"m": 1.0, "nan": float("nan")})
+            run.text("hello", "notes.md")
+        (found,) = tracker.find({"stage": "download"})
+        assert (found.id, found.status, found.metrics["m"]) == (run.id, "FINISHED", 1.0)
+        assert not (tmp_path / "mlflow.db").exists()
+        kept = urllib.request.urlopen(f"{base}/get-artifact?run_uuid={run.id}&path=notes.md", timeout=10).read()
+        assert kept == b"hello"
+        assert main([], project) == 0
+        assert "viewStateShareKey=pareto" in capsys.readouterr().out
+
+
+def rgb(colour: str) -> str:
+    return "rgb({}, {}, {})".format(*bytes.fromhex(colour[1:]))
+
+
+def status(url: str, host: str | None = None) -> int:
+    request = urllib.request.Request(url, headers={"Host": host} if host else {})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
