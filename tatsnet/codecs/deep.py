@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,7 +27,7 @@ TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _PNG_GREYS = (0, 4)
-_PNG_LEVEL = 4
+_LEVEL = 3
 _PNG_CHUNK = 2**31 - 1
 _TIFF_ICC = 34675
 _MINISWHITE, _MINISBLACK, _RGB = 0, 1, 2
@@ -68,7 +69,7 @@ def _decode_png(data: bytes) -> Decoded:
 
 
 def _decode_with_opencv(data: bytes | bytearray) -> Samples:
-    samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    samples: npt.NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype != np.uint16:
         raise UnsupportedImageError("a 16-bit image that cannot be unpacked; save it without compression or as PNG")
     samples_HWC = samples.reshape(samples.shape[0], samples.shape[1], -1)
@@ -137,6 +138,7 @@ def _encode_tiff(samples_HWC: Samples, icc: bytes | None) -> bytes:
         planarconfig="contig" if channels > 1 else None,
         extrasamples=["unassalpha"] if channels in (2, 4) else None,
         compression="zlib",
+        compressionargs={"level": _LEVEL},
         predictor=True,
         iccprofile=icc,
         metadata=None,
@@ -159,7 +161,7 @@ def _encode_png(samples_HWC: Samples, icc: bytes | None, exif: bytes | None) -> 
         parts.append(_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
     if exif is not None:
         parts.append(_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
-    packed = zlib.compress(filtered.tobytes(), _PNG_LEVEL)
+    packed = zlib.compress(filtered.tobytes(), _LEVEL)
     parts += [_chunk(b"IDAT", packed[start : start + _PNG_CHUNK]) for start in range(0, len(packed), _PNG_CHUNK)]
     return b"".join([*parts, _chunk(b"IEND", b"")])
 

@@ -28,7 +28,7 @@ _WITH_ALPHA = {"L": "LA", "RGB": "RGBA"}
 _EXIF_LIMIT = 65_000
 _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
-    "PNG": {},
+    "PNG": {"compress_level": 3},
     "TIFF": {"compression": "tiff_adobe_deflate"},
     "WEBP": {"quality": 95, "exact": True},
 }
