@@ -76,7 +76,7 @@ class FolderSource:
         for number, path in enumerate(paths, start=1):
             problem = photo_problem(path)
             if problem is not None:
-                problems.append(f"{self._short(path)} {problem}")
+                problems.append(f"{self._short(path)} ({problem})")
             if time.monotonic() - told > _EVERY:
                 told = time.monotonic()
                 report(f"checking photos: {number} of {len(paths)}")

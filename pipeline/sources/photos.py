@@ -21,16 +21,16 @@ def photo_problem(path: Path) -> str | None:
     """What keeps a file from being used, or None. Greyscale, RGBA and 16-bit are no problem: later stages convert."""
     try:
         if path.is_dir():
-            return "is a folder: photos lie directly in train/, valid/ and test/"
+            return "a folder: photos lie directly in train/, valid/ and test/"
         if path.suffix.lower() not in SUFFIXES:
-            return "is not a .png, .jpg or .jpeg file: convert it or take it away"
+            return "not a .png, .jpg or .jpeg file: convert it or take it away"
         if not path.is_file():
-            return "is not a regular file, or a link to nothing"
+            return "not a regular file, or a link to nothing"
         height, width, _ = read_photo(path).rgb_HWC.shape
     except PhotoError as error:
         return str(error).removeprefix(f"{path}: ")
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if min(width, height) < SMALLEST:
-        return f"is {width}x{height} pixels, the least is {SMALLEST}x{SMALLEST}"
+        return f"{width}x{height} pixels, the least is {SMALLEST}x{SMALLEST}"
     return None
