@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 _log = logging.getLogger(__name__)
+_LONGEST_PAUSE_S = 600.0
 
 Kind = Literal["params", "metrics", "tags", "artifact", "text", "status", "experiment-tags"]
 
@@ -26,14 +27,14 @@ class Record:
 class Delivery:
     """Sends records at once and drops, with one warning, those that cannot be delivered.
 
-    After a failure to reach the server nothing is tried for `pause_s` seconds, so that an absent server costs one
-    short wait per pause and not one per record. A record that the server refuses (a parameter with two values) is
+    After a failure to reach the server nothing is tried for `pause_s` seconds, twice as long after the next one and so
+    on, so that an absent server costs one short wait per pause and not one per record. A record that the server refuses (a parameter with two values) is
     warned about once per kind and stops nothing else.
 
     Args:
         send: writes one record; raises when it could not.
         refused: whether such an error is the server's answer, and not its absence.
-        pause_s: seconds without another try after the server was not reached.
+        pause_s: seconds without another try after the server was first not reached; never more than ten minutes.
         clock: monotonic seconds.
     """
 
@@ -46,7 +47,7 @@ class Delivery:
     ) -> None:
         self._send = send
         self._refused = refused
-        self._pause_s = pause_s
+        self._first_pause_s = self._pause_s = pause_s
         self._clock = clock
         self._quiet_until = -float("inf")
         self._warned: set[str] = set()
@@ -62,6 +63,7 @@ class Delivery:
         except Exception as error:
             self._fail(record, error)
             return False
+        self._pause_s = self._first_pause_s
         return True
 
     def _fail(self, record: Record, error: Exception) -> None:
@@ -70,6 +72,7 @@ class Delivery:
             self._warn(record.kind, f"the tracker refused {record.kind} of {record.target}: {error}")
             return
         self._quiet_until = self._clock() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
         self._warn("away", f"the tracker cannot be reached; the work goes on and its records are lost: {error}")
 
     def _warn(self, topic: str, message: str) -> None:

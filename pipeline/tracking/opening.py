@@ -17,8 +17,9 @@ from pipeline.tracking.mlflow_tracker import MlflowTracker
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-_LIMITS = {
+_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -44,7 +45,7 @@ def open_tracker(experiment: str, root: Path) -> MlflowTracker:
     Raises:
         UserError: the server does not answer (said within seconds), or the store cannot be used.
     """
-    for name, value in _LIMITS.items():
+    for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     uri = tracking_uri(root)
     if uri.startswith(("http://", "https://")):

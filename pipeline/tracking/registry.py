@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -46,13 +47,15 @@ def register_folder(
 def _save(model: Path, folder: Path) -> None:
     import mlflow.pyfunc
 
-    mlflow.pyfunc.save_model(
-        path=str(model),
-        python_model=str(Path(__file__).with_name("serving.py")),
-        artifacts={"network": str(folder.resolve())},
-        code_paths=[_library()],
-        pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in _NEEDS],
-    )
+    # MLflow's advice on type hints is for models that take lists; it passes by a filter, so it is recorded and dropped.
+    with warnings.catch_warnings(record=True):
+        mlflow.pyfunc.save_model(
+            path=str(model),
+            python_model=str(Path(__file__).with_name("serving.py")),
+            artifacts={"network": str(folder.resolve())},
+            code_paths=[_library()],
+            pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in _NEEDS],
+        )
 
 
 def _library() -> str:

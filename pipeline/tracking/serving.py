@@ -24,7 +24,8 @@ class RestorationModel(mlflow.pyfunc.PythonModel):
     def load_context(self, context: Any) -> None:
         self._restorer = Restorer.load(context.artifacts["network"])
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+    # MLflow reads type hints here as a schema of its own kind and warns about every other.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Restore.
 
         Args:

@@ -293,12 +293,19 @@ class TestDelivery:
                 raise ConnectionError("no route")
 
         deliver = Delivery(send, lambda error: False, pause_s=30, clock=lambda: now)
-        sent = []
-        for now in (0.0, 1.0, 29.0, 31.0):  # noqa: B007
-            sent.append(deliver(self.record()))
-        assert (sent, tried, deliver.dropped) == ([False] * 4, 2, 4)
-        now, away = 62.0, False
+        tries = []
+        for now in map(float, range(100)):
+            before = tried
+            assert not deliver(self.record())
+            tries += [now] * (tried - before)
+        assert tries == [0, 30, 90]
+        assert deliver.dropped == 100
+        now, away = 210.0, False
         assert deliver(self.record())
+        away = True
+        for now in (211.0, 240.0, 241.0):  # noqa: B007
+            assert not deliver(self.record())
+        assert tried == 6
         assert len(caplog.records) == 1
 
     def test_a_refusal_does_not_hold_up_the_next_record(self) -> None:
