@@ -28,8 +28,8 @@ class Delivery:
     """Sends records at once and drops, with one warning, those that cannot be delivered.
 
     After a failure to reach the server nothing is tried for `pause_s` seconds, twice as long after the next one and so
-    on, so that an absent server costs one short wait per pause and not one per record. A record that the server refuses (a parameter with two values) is
-    warned about once per kind and stops nothing else.
+    on, so that an absent server costs one short wait per pause and not one per record. A record that the server
+    refuses (a parameter with two values) is warned about once per kind and stops nothing else.
 
     Args:
         send: writes one record; raises when it could not.
