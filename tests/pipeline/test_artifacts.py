@@ -76,6 +76,15 @@ def test_write_replaces_whole_content_and_leaves_nothing_else(
         assert os.listdir(path.parent) == ["file"]
 
 
+def test_who_reads_the_old_file_reads_it_to_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with path.open("rb") as held:
+        atomic_write_bytes(path, b"new and longer")
+        assert held.read() == b"old"
+    assert path.read_bytes() == b"new and longer"
+
+
 def test_written_files_and_folders_get_the_usual_permissions(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
