@@ -8,7 +8,7 @@ ordered deblur, denoise, dejpeg.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -74,7 +74,7 @@ def from_task(task: Sequence[float]) -> Degradation:
     return Degradation(4 * task[0], 50 * task[1], quality if quality <= 100 else None)
 
 
-def from_levels(levels: Sequence[int]) -> Degradation:
+def from_levels(levels: Iterable[int]) -> Degradation:
     """The degradation at integer levels (0 .. 40, 0 .. 50, 0 .. 46) of the training grid."""
     blur, noise, jpeg = levels
     return Degradation(blur / 10, float(noise), 102 - 2 * int(jpeg) if jpeg else None)
@@ -82,7 +82,9 @@ def from_levels(levels: Sequence[int]) -> Degradation:
 
 def evaluation_grid() -> tuple[Degradation, ...]:
     """The 27 combinations of r in {0, 2, 4}, sigma in {0, 25, 50}, q in {none, 60, 10}; the undegraded one first."""
-    return tuple(Degradation(r, s, q) for r, s, q in itertools.product((0.0, 2.0, 4.0), (0.0, 25.0, 50.0), (None, 60, 10)))
+    return tuple(
+        Degradation(r, s, q) for r, s, q in itertools.product((0.0, 2.0, 4.0), (0.0, 25.0, 50.0), (None, 60, 10))
+    )
 
 
 def blur(image: npt.NDArray[np.float32], width: float) -> npt.NDArray[np.float32]:
@@ -90,7 +92,7 @@ def blur(image: npt.NDArray[np.float32], width: float) -> npt.NDArray[np.float32
     if width == 0:
         return image
     side = 2 * BLUR_RADIUS + 1
-    return cv2.GaussianBlur(image, (side, side), width, borderType=cv2.BORDER_REPLICATE).astype(np.float32, copy=False)
+    return np.asarray(cv2.GaussianBlur(image, (side, side), width, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def jpeg(image: Image, quality: int | None) -> Image:

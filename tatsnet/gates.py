@@ -26,7 +26,7 @@ class _Gate(torch.autograd.Function):
         return on.to(preference.dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (preference,) = ctx.saved_tensors
         open_share = torch.sigmoid(preference)
         return grad * open_share * (1 - open_share), None

@@ -67,7 +67,11 @@ def _rate(config: TrainConfig, iterations: int) -> Callable[[int], float]:
 
 
 def _fit(
-    groups: list[dict[str, object]], step: Step, batches: Iterable[Batch], iterations: int, config: TrainConfig,
+    groups: list[dict[str, object]],
+    step: Step,
+    batches: Iterable[Batch],
+    iterations: int,
+    config: TrainConfig,
     device: torch.device,
 ) -> Iterator[Progress]:
     parameters = [p for group in groups for p in group["params"]]  # type: ignore[attr-defined]
