@@ -1,0 +1,25 @@
+"""The report of the benchmark: metrics.json, Markdown tables, plots, a contact sheet and one self-contained page."""
+
+from pipeline.report.pictures import Pictures
+from pipeline.report.schema import (
+    LatencyCell,
+    Machine,
+    Metrics,
+    NetworkFigures,
+    Profile,
+    TaskCost,
+    TrialCounts,
+    TrialPoint,
+)
+
+__all__ = [
+    "LatencyCell",
+    "Machine",
+    "Metrics",
+    "NetworkFigures",
+    "Pictures",
+    "Profile",
+    "TaskCost",
+    "TrialCounts",
+    "TrialPoint",
+]
