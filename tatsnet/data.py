@@ -62,8 +62,8 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device, images channels-last."""
-        images = (x.to(device, memory_format=torch.channels_last, non_blocking=True) for x in self[:2])
-        return Batch(*images, self.task_BD.to(device, non_blocking=True))
+        images = [x.to(device, memory_format=torch.channels_last, non_blocking=True) for x in self[:2]]
+        return Batch(images[0], images[1], self.task_BD.to(device, non_blocking=True))
 
 
 def sample_levels(slot: int, relative: bool, rng: np.random.Generator) -> tuple[Levels, Levels]:

@@ -5,6 +5,7 @@ Shapes: B batch, C colours, H height, W width, D degradation types (3).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ from tatsnet.metrics import psnr
 
 Restore = Callable[[Tensor, Tensor], Tensor]
 """image B x 3 x H x W in [0, 1], task B x 3 -> restored B x 3 x H x W."""
+
+FULL = (Degradation(blur=4), Degradation(noise=50), Degradation(quality=10))
+"""Each axis degraded in full, the others not at all."""
 
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 DEAD_RANGE = 0.5
@@ -101,13 +105,12 @@ def response(restore: Restore, photos: Sequence[EvalPhoto], device: torch.device
     """How each slider moves the output on inputs that need it (that axis degraded in full, the others not at all)."""
     result = {}
     for axis, name in enumerate(AXES):
-        full = Degradation(*[(4.0, 0.0, None), (0.0, 50.0, None), (0.0, 0.0, 10)][axis])  # type: ignore[arg-type]
-        index = degraded_grid().index(full)
+        index = degraded_grid().index(FULL[axis])
         tasks = [tuple(step if d == axis else 0.0 for d in range(3)) for step in STEPS]
         moves, ends = [], []
         for photo in photos:
             outs = restore_all(restore, [photo.degraded[index]] * len(STEPS), tasks, device)  # type: ignore[arg-type]
-            moves.append([rms(b, a) for a, b in zip(outs, outs[1:], strict=False)])
+            moves.append([rms(b, a) for a, b in itertools.pairwise(outs)])
             ends.append(rms(outs[-1], outs[0]))
         steps = np.mean(moves, axis=0)
         squares = float((steps**2).sum())

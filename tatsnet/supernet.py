@@ -5,6 +5,9 @@ Shapes: B batch, C channels, H height, W width, D degradation types (3), N selec
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,6 +23,9 @@ RESIDUAL_GAIN = 0.3
 
 class Block(nn.Module):
     """Convolution, ReLU, convolution; the scaling and the skip are the super network's."""
+
+    conv1: nn.Conv2d
+    conv2: nn.Conv2d
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -63,7 +69,7 @@ class SuperNetwork(nn.Module):
     def scales(self, task_BD: Tensor, shared_N: Tensor | None = None) -> Tensor:
         """Residual scales, B x blocks x C; a shared block's is fixed at the mean task."""
         blocks, width = self.config.blocks, self.config.width
-        scale = self.local_scale(task_BD).view(-1, blocks, width)
+        scale: Tensor = self.local_scale(task_BD).view(-1, blocks, width)
         if shared_N is None:
             return scale
         fixed = self.local_scale(torch.full_like(task_BD[:1], MEAN_TASK)).view(1, blocks, width)
@@ -90,17 +96,15 @@ class SuperNetwork(nn.Module):
         if gates is not None:
             scales = scales * gates_BNC[:, 3 : 3 * self.config.blocks + 1 : 3]  # type: ignore[index]
         residual = self._residual(padded, scales[..., None, None].unbind(1), gates)
-        restored = padded + self.global_scale(task_BD)[..., None, None] * residual
+        restored: Tensor = padded + self.global_scale(task_BD)[..., None, None] * residual
         return restored[..., :height, :width]
 
-    def _residual(
-        self, image: Tensor, scales: tuple[Tensor, ...], gates: tuple[Tensor, ...] | None
-    ) -> Tensor:
+    def _residual(self, image: Tensor, scales: tuple[Tensor, ...], gates: tuple[Tensor, ...] | None) -> Tensor:
         blocks = self.config.blocks
         stream = self.head(image)
         if gates is not None:
             stream = stream * gates[0]
-        for index, block in enumerate(self.blocks):
+        for index, block in enumerate(cast(Iterable[Block], self.blocks)):
             if gates is None:
                 hidden = F.relu(block.conv1(stream))
             else:
