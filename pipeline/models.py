@@ -1,0 +1,38 @@
+"""What the stages hand on beside weights: figures of the dense network, code version, keys."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import tatsnet
+from tatsnet.evaluation import Response
+
+
+def code_version() -> str:
+    """Hash of the library's source: trials of another code are other trials."""
+    digest = hashlib.sha256()
+    folder = Path(tatsnet.__file__).parent
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def key_of(parts: Mapping[str, Any]) -> str:
+    """A short hash of JSON values (dataclasses taken as mappings)."""
+    text = json.dumps(parts, sort_keys=True, default=lambda value: asdict(value))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def responses_to_json(answers: Mapping[str, Response]) -> dict[str, dict[str, float]]:
+    """Slider responses as plain values."""
+    return {axis: asdict(answer) for axis, answer in answers.items()}
+
+
+def responses_from_json(data: Mapping[str, Mapping[str, float]]) -> dict[str, Response]:
+    """Read what `responses_to_json` wrote."""
+    return {axis: Response(range=answer["range"], evenness=answer["evenness"]) for axis, answer in data.items()}

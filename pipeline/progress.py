@@ -1,0 +1,52 @@
+"""Progress of long work as plain lines, the same on a terminal and in a log: what, how far, how long still."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+Say = Callable[[str], None]
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `48 s`, `3 min 20 s` or `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class Ticker:
+    """Says how far a piece of work is, at most every few seconds and once at the end.
+
+    Args:
+        label: what is going on, as `pretrain`.
+        total: its steps.
+        every: least seconds between two lines.
+        out: takes the lines.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self, label: str, total: int, every: float = 5.0, out: Say = say, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._label, self._total, self._every, self._out, self._clock = label, total, every, out, clock
+        self._begun = clock()
+        self._last = self._begun
+
+    def at(self, done: int, note: str = "") -> None:
+        """`done` of the steps are finished."""
+        now = self._clock()
+        if done < self._total and now - self._last < self._every:
+            return
+        self._last = now
+        spent = now - self._begun
+        rest = f"{duration(spent * (self._total - done) / done)} left" if 0 < done < self._total else duration(spent)
+        self._out(f"{self._label}  {done}/{self._total}  {f'{note}  ' if note else ''}{rest}")

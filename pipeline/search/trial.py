@@ -1,0 +1,141 @@
+"""One trial's work: train, measure, hand over. Knows nothing of Ray, Optuna or MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.search.space import Point
+from tatsnet.architecture import NetworkConfig, dumps
+from tatsnet.checkpoint import save_masked
+from tatsnet.cost import effect_cost
+from tatsnet.data import PairSampler, PhotoPack, batches
+from tatsnet.degradation import evaluation_grid
+from tatsnet.evaluation import EvalPhoto, Response, oracle_psnr, response
+from tatsnet.masked import MaskedNetwork
+from tatsnet.settings import MethodConfig, Schedule, TrainConfig
+from tatsnet.training import Progress, pick_device, search
+
+REFERENCE_SIDE = 256
+"""FLOPs ratios are taken at this size; they hold at every even size but for the controller's few thousand FLOPs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What all trials of a search share; travels to the workers once.
+
+    Attributes:
+        pack: the training photos.
+        valid: the validation crops.
+        warm: weights of the dense super network.
+        dense_response: the dense network's answer to each slider.
+    """
+
+    network: NetworkConfig
+    train: TrainConfig
+    schedule: Schedule
+    method: MethodConfig
+    pack: PhotoPack
+    valid: tuple[EvalPhoto, ...]
+    warm: Mapping[str, torch.Tensor]
+    dense_response: Mapping[str, Response]
+    gpus: float
+    cpus: float
+
+
+def trial_key(study: str, point: Point, seed: int) -> str:
+    """A trial's identity: the same study, point and seed train the same network."""
+    return hashlib.sha256(f"{study} {sorted(point.to_json().items())} {seed}".encode()).hexdigest()[:16]
+
+
+class Trial:
+    """A search trial in rungs, so that whoever runs it can look in between.
+
+    Raises:
+        Diverged: from `advance`, when the loss is not finite.
+    """
+
+    def __init__(self, job: Job, point: Point, seed: int) -> None:
+        self.job, self.point = job, point
+        self._began = time.perf_counter()
+        self.device = pick_device(job.train.device)
+        generator = torch.Generator().manual_seed(seed)
+        objective = point.objective()
+        self.model = MaskedNetwork(
+            job.network, job.method, gamma=point.gamma, sharing=objective.variant.shares, generator=generator
+        )
+        self.model.supernet.load_state_dict(dict(job.warm))
+        sampler = PairSampler(
+            job.pack,
+            patch=job.train.patch,
+            batch=job.train.batch,
+            relative=objective.variant.relative,
+            seed=seed + 1,
+        )
+        ready = batches(sampler, 0, job.schedule.iterations, job.train)
+        self._steps: Iterator[Progress] = search(
+            self.model, objective, ready, job.schedule, job.train, self.device, generator
+        )
+
+    def advance(self) -> Progress | None:
+        """Train up to the next report; None when the training has ended."""
+        return next(self._steps, None)
+
+    def measure(self) -> dict[str, Any]:
+        """The figures of the trained network on the validation crops."""
+        self.model.eval()
+        architecture = self.model.architecture([degradation.task for degradation in evaluation_grid()])
+        answers = response(self.model, self.job.valid, self.device)
+        seconds = time.perf_counter() - self._began
+        return {
+            "psnr_db": oracle_psnr(self.model, self.job.valid, self.device),
+            **{
+                f"flops_ratio_m{m}": effect_cost(architecture, REFERENCE_SIDE, REFERENCE_SIDE, m).ratio for m in (1, 27)
+            },
+            "shared_layers_pct": architecture.shared_percent,
+            "dead_points": dead_points(architecture.patterns, self.job.method.min_channels),
+            "patterns": len(architecture.patterns),
+            "response": {axis: {"range": a.range, "evenness": a.evenness} for axis, a in answers.items()},
+            "seconds": seconds,
+            "device_hours": seconds / 3600 * (self.job.gpus or self.job.cpus),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write the network and its architecture."""
+        architecture = self.model.architecture([degradation.task for degradation in evaluation_grid()])
+        (folder / "architecture.json").write_text(dumps(architecture), encoding="utf-8")
+        meta = {"variant": self.point.variant}
+        save_masked(
+            folder / "weights.safetensors",
+            self.model,
+            gamma=self.point.gamma,
+            sharing=self.point.objective().variant.shares,
+            meta=meta,
+        )
+
+
+def dead_points(patterns: tuple[tuple[tuple[int, ...], ...], ...], floor: int) -> int:
+    """Selection points that no task opens beyond the floor: nothing there depends on the search any more."""
+    return sum(all(len(pattern[point]) <= floor for pattern in patterns) for point in range(len(patterns[0])))
+
+
+DEAD_SHARE, DEAD_RANGE = 0.1, 0.5
+
+
+def dead_slider(found: Mapping[str, Any], dense: Mapping[str, Response]) -> str | None:
+    """Why a network no longer answers its sliders, or None.
+
+    A slider is dead when it moves the output by less than a tenth of what it moves the dense network's, or by less
+    than half an 8-bit step (RMS from end to end).
+    """
+    for axis, answer in found.items():
+        least = max(DEAD_RANGE, DEAD_SHARE * dense[axis].range)
+        if answer["range"] < least:
+            return f"dead slider: {axis} moves the output by {answer['range']:.2f} 8-bit steps, at least {least:.2f}"
+    return None

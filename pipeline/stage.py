@@ -1,0 +1,81 @@
+"""What every stage's main does: read the parameters, open the run, do the work, end with one clear line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import read_json
+from pipeline.config import PARAMS_FILE, Params, load
+from pipeline.errors import UserError
+from pipeline.layout import CLEAN
+from pipeline.progress import duration, say
+from pipeline.tracking import Run, Tracker, open_tracker, stage_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What the work of a stage gets: the project folder, the parameters, where it is recorded."""
+
+    root: Path
+    params: Params
+    tracker: Tracker
+    run: Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage.
+
+    Args:
+        name: as in `dvc.yaml`.
+        summary: one sentence for `--help`.
+        upstream: the stages whose outputs it reads.
+        sections: picks out of the parameters what its run records.
+        work: does it.
+    """
+
+    name: str
+    summary: str
+    upstream: Sequence[str]
+    sections: Callable[[Params], Mapping[str, Any]]
+    work: Callable[[Context], None]
+
+
+def main(stage: Stage, argv: Sequence[str] | None = None) -> int:
+    """Run a stage in the current folder; the exit status: 0 done, 1 failed, 2 a user's mistake, 130 interrupted."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipeline.stages.{stage.name}",
+        description=stage.summary,
+        epilog=f"example: dvc repro {stage.name}    (runs what it needs before it, too)",
+    )
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="parameter file (default: %(default)s)")
+    root = Path.cwd()
+    try:
+        _run(stage, root, load(parser.parse_args(argv).params))
+    except UserError as error:
+        print(f"{stage.name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            f"{stage.name}: interrupted; nothing half-written is left, `dvc repro` goes on from here", file=sys.stderr
+        )
+        return 130
+    return 0
+
+
+def _run(stage: Stage, root: Path, params: Params) -> None:
+    say(f"== {stage.name}: {stage.summary}")
+    manifest = root / CLEAN / "manifest.json"
+    dataset = read_json(manifest).get("dataset_sha256") if stage.upstream and manifest.exists() else None
+    tracker = open_tracker(params.tracking.experiment, root)
+    recorded = stage.sections(params)
+    with stage_run(tracker, stage.name, recorded, root=root, upstream=stage.upstream, dataset_sha256=dataset) as run:
+        began = os.times().elapsed
+        stage.work(Context(root=root, params=params, tracker=tracker, run=run))
+    say(f"== {stage.name}: done in {duration(os.times().elapsed - began)}")

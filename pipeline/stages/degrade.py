@@ -1,0 +1,87 @@
+"""Stage degrade: the training photos in one file, and 26 fixed degradations of the validation and test photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.artifacts import fresh_folder, verify_manifest
+from pipeline.config import EvalConfig
+from pipeline.datasets import read_rgb, save_eval_photo, save_pack
+from pipeline.errors import UserError
+from pipeline.layout import CLEAN, EVAL, TRAIN, TRAIN_PIXELS
+from pipeline.progress import Ticker
+from pipeline.stage import Context, Stage, main
+from tatsnet.data import PhotoPack
+from tatsnet.degradation import Image
+from tatsnet.evaluation import EvalPhoto, make_eval_photos
+from tatsnet.images import list_images
+
+
+def spread(count: int, photos: int) -> list[int]:
+    """`count` crops over so many photos as evenly as can be, the first ones getting one more; 0 gives each one."""
+    return [count // photos + (index < count % photos) for index in range(photos)] if count else [1] * photos
+
+
+def cut(path: Path, clean: Image, crops: int, config: EvalConfig, seed: int) -> list[EvalPhoto]:
+    """The evaluation crops of one photo.
+
+    Raises:
+        UserError: the photo is smaller than a crop.
+    """
+    try:
+        return make_eval_photos(path.stem, clean, config.crop, crops, seed) if crops else []
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; use a smaller eval.crop in params.yaml, or larger photos") from error
+
+
+def make_eval(split: str, crops: int, source: Path, target: Path, config: EvalConfig) -> int:
+    """Degrade the photos of a split into `target/split`; how many crops there are."""
+    paths = list_images(source / split)
+    ticker = Ticker(f"degrade {split}", len(paths))
+    made = 0
+    for index, (path, share) in enumerate(zip(paths, spread(crops, len(paths)), strict=True)):
+        for photo in cut(path, read_rgb(path), share, config, config.seed + index):
+            save_eval_photo(photo, target / split)
+            made += 1
+        ticker.at(index + 1)
+    return made
+
+
+def pack(source: Path, target: Path, patch: int) -> int:
+    """Pack the training photos; how many there are.
+
+    Raises:
+        UserError: a photo is smaller than a training patch.
+    """
+    paths = list_images(source / "train")
+    photos = [read_rgb(path) for path in paths]
+    for path, photo in zip(paths, photos, strict=True):
+        if min(photo.shape[:2]) < patch:
+            raise UserError(
+                f"{path} is smaller than a training patch ({patch} pixels): take it out, or lower train.patch"
+            )
+    save_pack(PhotoPack.of(photos), target / TRAIN_PIXELS.name)
+    return len(paths)
+
+
+def work(context: Context) -> None:
+    """Write `data/train` and `data/eval`."""
+    source, config = context.root / CLEAN, context.params.eval
+    verify_manifest(source, "run the stage again: dvc repro --force download")
+    with fresh_folder(context.root / TRAIN) as train, fresh_folder(context.root / EVAL) as evaluation:
+        photos = pack(source, train, context.params.train.patch)
+        valid = make_eval("valid", config.valid_crops, source, evaluation, config)
+        test = make_eval("test", config.test_crops, source, evaluation, config)
+    context.run.metrics({"train_photos": photos, "valid_crops": valid, "test_crops": test})
+
+
+STAGE = Stage(
+    name="degrade",
+    summary="packs the training photos and makes the fixed evaluation set",
+    upstream=("download",),
+    sections=lambda params: {"eval": params.eval, "train.patch": params.train.patch},
+    work=work,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(main(STAGE))

@@ -1,0 +1,55 @@
+"""Stage pretrain: the dense super network, the baseline's beginning and every trial's warm start."""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline.artifacts import atomic_write_json, fresh_folder
+from pipeline.datasets import load_eval_photos, load_pack
+from pipeline.layout import EVAL, FIGURES, SUPERNET, TRAIN_PIXELS, WEIGHTS
+from pipeline.models import responses_to_json
+from pipeline.progress import say
+from pipeline.stage import Context, Stage, main
+from pipeline.training_runs import follow
+from tatsnet.checkpoint import save_dense
+from tatsnet.data import PairSampler, batches
+from tatsnet.evaluation import input_psnr, oracle_psnr, response
+from tatsnet.supernet import SuperNetwork
+from tatsnet.training import pick_device, train_dense
+
+
+def work(context: Context) -> None:
+    """Train, measure on the validation crops, write `models/supernet`."""
+    params = context.params
+    config, iterations = params.train, params.pretrain.iterations
+    device = pick_device(config.device)
+    network = SuperNetwork(params.network, torch.Generator().manual_seed(config.seed))
+    pack = load_pack(context.root / TRAIN_PIXELS)
+    sampler = PairSampler(pack, patch=config.patch, batch=config.batch, relative=False, seed=config.seed)
+    ready = batches(sampler, 0, iterations, config)
+    curve = follow("pretrain", train_dense(network, ready, iterations, config, device), iterations)
+    valid = load_eval_photos(context.root / EVAL / "valid")
+    figures = {
+        "input_psnr_db": input_psnr(valid),
+        "psnr_db": oracle_psnr(network, valid, device),
+        "response": responses_to_json(response(network, valid, device)),
+    }
+    with fresh_folder(context.root / SUPERNET) as folder:
+        save_dense(folder / WEIGHTS, network, {"iterations": str(iterations)})
+        atomic_write_json(folder / FIGURES, figures)
+    context.run.metrics({name: float(figures[name]) for name in ("input_psnr_db", "psnr_db")})  # type: ignore[arg-type]
+    context.run.json(curve, "curve.json")
+    context.run.artifact(context.root / SUPERNET / FIGURES)
+    say(f"pretrain  validation: input {figures['input_psnr_db']:.2f} dB, dense {figures['psnr_db']:.2f} dB")
+
+
+STAGE = Stage(
+    name="pretrain",
+    summary="trains the dense super network, from which every trial starts",
+    upstream=("degrade",),
+    sections=lambda params: {"network": params.network, "train": params.train, "pretrain": params.pretrain},
+    work=work,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(main(STAGE))
