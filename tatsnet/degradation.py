@@ -63,7 +63,7 @@ class Degradation:
 
 
 def from_task(task: Sequence[float]) -> Degradation:
-    """The degradation that a task vector undoes; a dejpeg level below 1/92 is no compression.
+    """The degradation that a task vector undoes; a dejpeg level below 1.5/92 is no compression.
 
     Raises:
         ValueError: not three numbers in [0, 1].
