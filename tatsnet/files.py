@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import safetensors.torch
@@ -58,3 +60,39 @@ def unpack(data: bytes, where: Path, advice: str) -> Tensors:
 def sha256(data: bytes) -> str:
     """Lower-case hexadecimal sha256."""
     return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def fresh_folder(path: Path) -> Iterator[Path]:
+    """A new, empty folder that takes the place of `path` when the block ends well.
+
+    The block writes into a hidden sibling. On any exception, an interrupt too, the sibling is removed and `path` is
+    as it was.
+
+    Raises:
+        OSError: the folder cannot be made or swapped in.
+    """
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        _swap(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _swap(new: Path, path: Path) -> None:
+    if not path.exists():
+        os.rename(new, path)
+        return
+    old = new.with_suffix(".old")
+    os.rename(path, old)
+    try:
+        os.rename(new, path)
+    except BaseException:
+        os.rename(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,175 @@
+"""The physically small network: one task-agnostic part per image, one task-specific part per gate pattern.
+
+Shapes: B batch, C channels, H height, W width, D degradation types (3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tatsnet.architecture import Architecture, Pattern, canonical
+from tatsnet.degradation import Task, from_task
+from tatsnet.files import Tensors
+from tatsnet.gates import Controller, gate
+from tatsnet.masked import to_pattern
+from tatsnet.sections import Section, State, start
+from tatsnet.slicing import slice_section, split
+from tatsnet.supernet import pad_even
+
+CACHED_PATTERNS = 64
+CACHED_TASKS = 1024
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Parts:
+    """An extracted network as data: what its folder holds.
+
+    Attributes:
+        architecture: what is shared, the known patterns, the known tasks.
+        min_channels, prune: how the controller's preferences become a pattern (`MethodConfig`).
+        shared: weights of the task-agnostic part.
+        patterns: weights of the task-specific part of each of the architecture's patterns.
+        control: the controller and the global scale, by their names in the masked network.
+        rest: every weight that the task-specific part of any other pattern is sliced from.
+        figures: numbers about the network, for people.
+    """
+
+    architecture: Architecture
+    min_channels: int
+    prune: bool
+    shared: Tensors
+    patterns: tuple[Tensors, ...]
+    control: Tensors
+    rest: Tensors
+    figures: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """An image after the task-agnostic part: all that its effects need. Effects only read it.
+
+    Attributes:
+        state: where the task-specific parts go on.
+        height, width: of the image before padding.
+    """
+
+    state: State
+    height: int
+    width: int
+
+
+class ExtractedNetwork:
+    """Restores without masks: encode an image once, then ask for effects. May be used by several threads.
+
+    Args:
+        parts: the network.
+        device: where it runs.
+
+    Raises:
+        ValueError: parts that do not belong together.
+    """
+
+    def __init__(self, parts: Parts, device: str | torch.device = "cpu") -> None:
+        self.architecture = architecture = parts.architecture
+        self.device = torch.device(device)
+        self._parts = parts
+        self._known: dict[tuple[float, ...], int] = dict(architecture.tasks)
+        self._files = dict(zip(architecture.patterns, parts.patterns, strict=True))
+        shared_convs, self._specific_convs = split(architecture)
+        try:
+            self._shared = Section(shared_convs, architecture.patterns[0], (), self._here(parts.shared))
+            self._global_scale = tuple(self._here(parts.control)[f"global_scale.{kind}"] for kind in ("weight", "bias"))
+            self._controller = _controller(architecture, parts.control)
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(f"the network's weights do not fit its architecture: {error}") from error
+        self.dtype = self._global_scale[0].dtype
+        self._section = lru_cache(CACHED_PATTERNS)(self._make_section)
+        self._pattern = lru_cache(CACHED_TASKS)(self._find_pattern)
+
+    def pattern(self, task: Sequence[float]) -> Pattern:
+        """The canonical gate pattern of a task vector: any three numbers in [0, 1].
+
+        Raises:
+            ValueError: not such a vector.
+        """
+        return self._pattern(check_task(task))
+
+    @torch.inference_mode()
+    def encode(self, image_BCHW: Tensor) -> Encoded:
+        """Run the task-agnostic part.
+
+        Args:
+            image_BCHW: RGB in [0, 1], any height and width from 1.
+
+        Raises:
+            ValueError: another shape.
+        """
+        if image_BCHW.ndim != 4 or image_BCHW.shape[1] != 3 or 0 in image_BCHW.shape:
+            raise ValueError(f"an image batch is B x 3 x H x W with no empty side, got {tuple(image_BCHW.shape)}")
+        height, width = image_BCHW.shape[-2:]
+        padded = pad_even(image_BCHW.to(self.device, self.dtype).contiguous())
+        state: State = self._shared(start(padded), torch.empty(0))
+        return Encoded(state._replace(owned=False), height, width)
+
+    @torch.inference_mode()
+    def effect(self, encoded: Encoded, task: Sequence[float]) -> Tensor:
+        """Run the task-specific part: B x 3 x H x W, not clamped.
+
+        Raises:
+            ValueError: the task vector is not three numbers in [0, 1].
+        """
+        section = self._section(self.pattern(task))
+        task_D = torch.tensor(task, dtype=self.dtype, device=self.device)
+        state: State = section(encoded.state, task_D)
+        weight, bias = self._global_scale
+        scale = (weight @ task_D + bias)[:, None, None]
+        restored = torch.addcmul(state.image_BCHW, scale, state.hidden_BCHW)
+        return restored[..., : encoded.height, : encoded.width]
+
+    def _here(self, tensors: Mapping[str, Tensor]) -> Tensors:
+        return {name: tensor.to(self.device) for name, tensor in tensors.items()}
+
+    @torch.inference_mode()
+    def _find_pattern(self, task: Task) -> Pattern:
+        network, shared = self.architecture.network, self.architecture.shared
+        if task in self._known:
+            return self.architecture.patterns[self._known[task]]
+        dtype = self._parts.control["global_scale.weight"].dtype
+        preference = self._controller(torch.tensor([task], dtype=dtype))
+        if not self._parts.prune:
+            preference = torch.ones_like(preference)
+        own = to_pattern(gate(preference, self._parts.min_channels)[0])
+        return canonical(network, self.architecture.patterns[0][:shared] + own[shared:], shared)
+
+    @torch.inference_mode()
+    def _make_section(self, pattern: Pattern) -> Section:
+        tensors = self._files.get(pattern)
+        if tensors is None:
+            convs, network = self._specific_convs, self.architecture.network
+            tensors = slice_section(self._parts.rest, network, convs, pattern, shared=False)
+        return Section(self._specific_convs, pattern, self._shared.channels, self._here(tensors))
+
+
+def check_task(task: Sequence[float]) -> Task:
+    """A task vector as three numbers.
+
+    Raises:
+        ValueError: not three numbers in [0, 1].
+    """
+    from_task(task)
+    deblur, denoise, dejpeg = (float(level) for level in task)
+    return deblur, denoise, dejpeg
+
+
+def _controller(architecture: Architecture, control: Tensors) -> Controller:
+    with torch.device("meta"):
+        controller = Controller(architecture.network, architecture.controller_hidden)
+    own = {name.removeprefix("controller."): tensor for name, tensor in control.items() if "controller." in name}
+    controller.load_state_dict(own, assign=True)
+    return controller.requires_grad_(False)

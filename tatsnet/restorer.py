@@ -1,0 +1,110 @@
+"""What people call: load a network once, encode an image once, ask for effects.
+
+Shapes: B batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tatsnet.architecture import Architecture
+from tatsnet.extracted import Encoded, ExtractedNetwork, check_task
+from tatsnet.folder import read_folder
+
+__all__ = ["Encoded", "Restorer"]
+
+Pixels = npt.NDArray[np.float32]
+
+
+class Restorer:
+    """An extracted network at work. May be used by several threads.
+
+    Example:
+        restorer = Restorer.load("models/pruned/knee")
+        encoded = restorer.encode(photo_HWC)
+        for denoise in (0.0, 0.5, 1.0):
+            show(restorer.effect(encoded, (0.0, denoise, 0.0)))
+    """
+
+    def __init__(self, network: ExtractedNetwork) -> None:
+        self._network = network
+
+    @staticmethod
+    def load(folder: str | Path, device: str | torch.device = "cpu") -> Restorer:
+        """Read the folder of an extracted network; every file is checked against its sha256.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+            ValueError: not a network's folder, another schema, or a file that is missing, cut short or changed.
+        """
+        try:
+            return Restorer(ExtractedNetwork(read_folder(Path(folder)), device))
+        except ValueError as error:
+            raise ValueError(f"cannot load the network in {folder}: {error}") from error
+
+    @property
+    def architecture(self) -> Architecture:
+        """What is shared, and which channels each of the known tasks keeps."""
+        return self._network.architecture
+
+    def encode(self, rgb_HWC: Pixels) -> Encoded:
+        """Run the task-agnostic part, once for all effects of an image.
+
+        Args:
+            rgb_HWC: float RGB in [0, 1], of any size from 1x1; left as it is.
+
+        Raises:
+            ValueError: another shape, or a value that is not a finite number.
+        """
+        if rgb_HWC.ndim != 3 or rgb_HWC.shape[2] != 3 or 0 in rgb_HWC.shape or rgb_HWC.dtype.kind != "f":
+            raise ValueError(
+                f"an image is H x W x 3 floating-point numbers with no empty side, got {rgb_HWC.dtype} of shape "
+                f"{rgb_HWC.shape}"
+            )
+        if not np.isfinite(rgb_HWC).all():
+            raise ValueError("the image holds values that are not finite numbers")
+        return self.encode_tensor(torch.tensor(rgb_HWC).permute(2, 0, 1)[None])
+
+    def effect(self, encoded: Encoded, task: Sequence[float]) -> Pixels:
+        """Restore by a task vector: RGB in [0, 1], H x W x 3.
+
+        Args:
+            encoded: from this restorer's `encode`.
+            task: (deblur, denoise, dejpeg), each in [0, 1].
+
+        Raises:
+            ValueError: the task vector is not three numbers in [0, 1].
+        """
+        restored_CHW = self.effect_tensor(encoded, task)[0].float().clamp(0, 1)
+        return np.ascontiguousarray(restored_CHW.permute(1, 2, 0).cpu().numpy())
+
+    def restore(self, rgb_HWC: Pixels, task: Sequence[float]) -> Pixels:
+        """One effect of one image: `encode`, then `effect`.
+
+        Raises:
+            ValueError: as of both; a wrong task is found before any work.
+        """
+        check_task(task)
+        return self.effect(self.encode(rgb_HWC), task)
+
+    def encode_tensor(self, image_BCHW: Tensor) -> Encoded:
+        """`encode` of a tensor, B x 3 x H x W in [0, 1].
+
+        Raises:
+            ValueError: another shape.
+        """
+        return self._network.encode(image_BCHW)
+
+    def effect_tensor(self, encoded: Encoded, task: Sequence[float]) -> Tensor:
+        """`effect` as a tensor on the network's device, B x 3 x H x W, not clamped.
+
+        Raises:
+            ValueError: the task vector is not three numbers in [0, 1].
+        """
+        return self._network.effect(encoded, task)
