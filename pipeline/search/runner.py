@@ -53,7 +53,7 @@ class LedgerSearcher(Searcher):
     """
 
     def __init__(self, ledger: Ledger, study: str, store: str, wanted: int, seed: int, observer: Observer) -> None:
-        super().__init__(metric="psnr_db", mode="max")
+        super().__init__()
         self._ledger, self._study, self._store = ledger, study, store
         self._wanted, self._seed, self._observer = wanted, seed, observer
         self._asked: dict[str, Asked] = {}
@@ -112,6 +112,7 @@ def connect(config: SearchConfig) -> Callable[[], None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     address = os.environ.get("RAY_ADDRESS")
     quiet = {"log_to_driver": False, "configure_logging": True, "logging_level": "ERROR"}
     try:
@@ -168,8 +169,8 @@ def run_search(
         ).fit()
     finally:
         end()
-    if searcher.gave_up:
+    if ledger.finished < config.trials:
         raise UserError(
-            f"the search gave up: {ledger.failed} trials failed and only {ledger.finished} of {config.trials} "
+            f"the search ended early: {ledger.failed} trials failed and only {ledger.finished} of {config.trials} "
             f"finished; the reasons stand in MLflow and above. Lower search.space.lambda1, or train longer"
         )

@@ -1,0 +1,325 @@
+"""Stage benchmark: the extracted picks against the dense network of the same training budget, in one run."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.artifacts import fresh_folder, read_json
+from pipeline.datasets import load_eval_photos, read_rgb
+from pipeline.layout import (
+    ARCHITECTURE,
+    CLEAN,
+    DENSE,
+    EVAL,
+    FIGURES,
+    PRUNED,
+    REPORTS,
+    SELECTED_FILE,
+    TRIALS_FILE,
+    TUNED,
+    WEIGHTS,
+)
+from pipeline.measuring import (
+    DENSE_SAMPLE,
+    HD,
+    TASKS,
+    Dense,
+    Extracted,
+    Measured,
+    best_of_27,
+    dense_architecture,
+    dense_parameters,
+    flops_by_m,
+    flops_by_task,
+    naturalness,
+    oracle_quality,
+    random_image,
+)
+from pipeline.progress import Ticker, say
+from pipeline.report import (
+    LatencyCell,
+    Machine,
+    Metrics,
+    NetworkFigures,
+    Pictures,
+    Profile,
+    TrialCounts,
+    TrialPoint,
+    write_report,
+)
+from pipeline.stage import Context, Stage, main
+from pipeline.tracking import last_run_id
+from pipeline.tracking.facts import run_facts
+from tatsnet.checkpoint import load_dense, load_masked
+from tatsnet.cost import effect_cost
+from tatsnet.degradation import Image
+from tatsnet.evaluation import EvalPhoto, input_psnr, response, to_batch, to_images
+from tatsnet.images import list_images
+from tatsnet.latency import Timing, Work, measure, threads
+from tatsnet.niqe import LEAST_SIDE, load_pristine
+from tatsnet.restorer import Restorer
+
+STAGES = ("download", "degrade", "pretrain", "search", "select", "finetune", "extract")
+SHOWN = 13
+"""Which of the 26 degradations the contact sheet starts from: blur 2, noise 25, quality 60."""
+
+
+def time_networks(networks: dict[str, Measured], context: Context) -> dict[str, list[tuple[str, int, Timing]]]:
+    """Milliseconds per effect of 27 for every network, image size and number of threads."""
+    config = context.params.benchmark
+    rng = np.random.default_rng(0)
+    cells: dict[str, list[tuple[str, int, Timing]]] = {name: [] for name in networks}
+    counts = sorted({1, len(os.sched_getaffinity(0))})
+    ticker = Ticker("benchmark latency", len(config.pixels) * len(counts) * len(networks) * (config.repeats + 1))
+    turns = 0
+
+    def turn(name: str) -> None:
+        nonlocal turns
+        ticker.at(turns, name)
+        turns += 1
+
+    for text, (width, height) in zip(config.sizes, config.pixels, strict=True):
+        image = random_image(width, height, rng)
+        for count in counts:
+            works = {name: _work(network, image) for name, network in networks.items()}
+            with threads(count), torch.inference_mode():
+                timings = measure(works, config.repeats, turn)
+            for name, timing in timings.items():
+                cells[name].append((text, count, timing))
+    return cells
+
+
+def _work(network: Measured, image: torch.Tensor) -> Work:
+    tasks = TASKS[:: len(TASKS) // DENSE_SAMPLE] if isinstance(network, Dense) else TASKS
+    return lambda: len(network.effects(image, tasks))
+
+
+def figures_of(
+    name: str,
+    network: Measured,
+    pick: dict[str, Any] | None,
+    context: Context,
+    test: list[EvalPhoto],
+    wholes: list[Image],
+    cells: dict[str, list[tuple[str, int, Timing]]],
+) -> NetworkFigures:
+    """Everything about one network."""
+    params, root = context.params, context.root
+    if isinstance(network, Extracted):
+        architecture = network.restorer.architecture
+        model = load_masked(root / TUNED / f"{pick['trial']:04d}" / WEIGHTS) if pick else None
+        parameters = extracted_parameters(root / PRUNED / name)
+    else:
+        architecture, model = dense_architecture(params.network), None
+        parameters = dense_parameters(params.network)
+    oracle = oracle_quality(network.restore, test)
+    scored = test[: params.benchmark.best_of_27_crops or len(test)]
+    best = best_of_27(network, scored)
+    latency = tuple(
+        LatencyCell(
+            size=size,
+            threads=count,
+            ms_per_effect=timing.ms_per_effect,
+            spread_pct=timing.spread_pct,
+            speedup=base.ms_per_effect / timing.ms_per_effect,
+        )
+        for (size, count, timing), (_, _, base) in zip(cells[name], cells[DENSE], strict=True)
+    )
+    once, many = effect_cost(architecture, *HD, 1), effect_cost(architecture, *HD, 27)
+    return NetworkFigures(
+        name=name,
+        variant=pick["variant"] if pick else DENSE,
+        trial=pick["trial"] if pick else None,
+        psnr_db=oracle.psnr_db,
+        ssim=oracle.ssim,
+        psnr_best27_db=best.psnr_db,
+        ssim_best27=best.ssim,
+        best27_images=sum(len(photo.degraded) for photo in scored),
+        niqe=naturalness(network, wholes, load_pristine(), params.eval.seed) if wholes else None,
+        lpips=None,
+        flops_ratio_m1=once.ratio,
+        flops_ratio_m27=many.ratio,
+        gflops_hd_m1=once.per_effect / 1e9,
+        gflops_hd_m27=many.per_effect / 1e9,
+        shared_layers_pct=architecture.shared_percent,
+        parameters=parameters,
+        response=response(network.restore, test, torch.device("cpu")),
+        flops_by_m=flops_by_m(architecture),
+        flops_by_task=flops_by_task(model, params.network),
+        latency=latency,
+        speedup_27=latency[-1].speedup,
+    )
+
+
+def extracted_parameters(folder: Path) -> int:
+    """Weights and biases at work for one effect: the shared part's and, on average, a task-specific part's."""
+    figures = read_json(folder / ARCHITECTURE)["figures"]
+    return round(figures["weights_shared"] + figures["weights_specific_mean"])
+
+
+def trial_points(trials: list[dict[str, Any]], selected: dict[str, Any]) -> tuple[TrialPoint, ...]:
+    """The finished trials as the report shows them."""
+    names: dict[int, list[str]] = {}
+    for pick in selected["picks"]:
+        names.setdefault(pick["trial"], []).append(pick["name"])
+    return tuple(
+        TrialPoint(
+            number=trial["number"],
+            variant=trial["variant"],
+            lambda1=trial["lambda1"],
+            lambda2=trial["lambda2"],
+            gamma=trial["gamma"],
+            psnr_db=trial["metrics"]["psnr_db"],
+            flops_ratio_m1=trial["metrics"]["flops_ratio_m1"],
+            flops_ratio_m27=trial["metrics"]["flops_ratio_m27"],
+            shared_layers_pct=trial["metrics"]["shared_layers_pct"],
+            pareto=trial["number"] in selected["pareto"],
+            pick=", ".join(names[trial["number"]]) if trial["number"] in names else None,
+        )
+        for trial in trials
+        if trial["state"] == "finished"
+    )
+
+
+def pictures_of(name: str, network: Extracted, photo: EvalPhoto) -> Pictures:
+    """27 effects of one degraded test crop."""
+    degraded = photo.degraded[SHOWN - 1]
+    outputs = network.effects(to_batch([degraded], torch.device("cpu")), TASKS)
+    effects = tuple((task, to_images(output)[0]) for task, output in zip(TASKS, outputs, strict=True))
+    return Pictures(
+        input_image=degraded,
+        clean=photo.clean,
+        effects=effects,
+        network=name,
+        photo=photo.name,
+        degradation="blur 2, noise 25, JPEG quality 60",
+    )
+
+
+def stage_seconds(context: Context) -> dict[str, float]:
+    """Seconds of each stage's last run, where the tracker knows them."""
+    seconds = {}
+    for stage in STAGES:
+        run_id = last_run_id(context.root, stage)
+        found = [run for run in context.tracker.find({"stage": stage}) if run.id == run_id]
+        if found and "seconds" in found[0].metrics:
+            seconds[stage] = found[0].metrics["seconds"]
+    return seconds
+
+
+def processor() -> str:
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def register(context: Context, metrics: Metrics) -> None:
+    """Every picked network as a version of the registered model, its figures as tags, its rules as aliases."""
+    by_trial: dict[int | None, list[NetworkFigures]] = {}
+    for pick in metrics.picks:
+        by_trial.setdefault(pick.trial, []).append(pick)
+    for picks in by_trial.values():
+        first = picks[0]
+        tags = {
+            "variant": first.variant,
+            "trial": str(first.trial),
+            "psnr_db": f"{first.psnr_db:.3f}",
+            "ssim": f"{first.ssim:.4f}",
+            "flops_ratio_m1": f"{first.flops_ratio_m1:.4f}",
+            "flops_ratio_m27": f"{first.flops_ratio_m27:.4f}",
+            "shared_layers_pct": f"{first.shared_layers_pct:.1f}",
+            "speedup_27": f"{first.speedup_27:.2f}",
+        }
+        folder = context.root / PRUNED / first.name
+        name = context.params.tracking.model
+        aliases = [pick.name for pick in picks]
+        version = context.tracker.register(context.run.id, name, folder, tags=tags, aliases=aliases)
+        say(f"benchmark  registered {name} version {version or '(not recorded)'} as {', '.join(aliases)}")
+
+
+def work(context: Context) -> None:
+    """Measure everything, write `reports/`, register the networks."""
+    root, params = context.root, context.params
+    again = "run the stage again: dvc repro --force "
+    selected = read_json(root / SELECTED_FILE, again + "select")
+    trials = read_json(root / TRIALS_FILE, again + "search")
+    test = load_eval_photos(root / EVAL / "test")
+    wholes = [read_rgb(path) for path in list_images(root / CLEAN / "test")]
+    wholes = [photo for photo in wholes if min(photo.shape[:2]) >= LEAST_SIDE]
+    picks = {pick["name"]: pick for pick in selected["picks"]}
+    networks: dict[str, Measured] = {DENSE: Dense(load_dense(root / TUNED / DENSE / WEIGHTS))}
+    networks |= {name: Extracted(Restorer.load(root / PRUNED / name)) for name in picks}
+    cells = time_networks(networks, context)
+    figures = {}
+    ticker = Ticker("benchmark quality", len(networks), every=0)
+    for done, (name, network) in enumerate(networks.items(), 1):
+        figures[name] = figures_of(name, network, picks.get(name), context, test, wholes, cells)
+        ticker.at(done, f"{name}  {figures[name].psnr_db:.2f} dB")
+    shown = next(iter(picks))
+    manifest = read_json(root / CLEAN / "manifest.json")
+    failed = sum(trial["state"] == "failed" for trial in trials["trials"])
+    points = trial_points(trials["trials"], selected)
+    metrics = Metrics(
+        profile=Profile(
+            width=params.network.width,
+            blocks=params.network.blocks,
+            source=params.data.source,
+            dataset_sha256=manifest["dataset_sha256"],
+            git_commit=run_facts(root)["git.commit"],
+            test_photos=len(test),
+        ),
+        machine=Machine(
+            cpu=processor(),
+            cores=os.cpu_count() or 1,
+            torch=torch.__version__,
+            threads=len(os.sched_getaffinity(0)),
+        ),
+        input_psnr_db=input_psnr(test),
+        dense_psnr_db=figures[DENSE].psnr_db,
+        dense_valid_psnr_db=read_json(root / TUNED / FIGURES)[DENSE],
+        hypervolume=selected["hypervolume"],
+        trials=TrialCounts(finished=len(points), stopped=0, failed=failed),
+        dense=figures[DENSE],
+        picks=tuple(figures[name] for name in picks),
+        front=points,
+        stages=stage_seconds(context),
+    )
+    network = networks[shown]
+    assert isinstance(network, Extracted)
+    with fresh_folder(root / REPORTS) as folder:
+        write_report(metrics, pictures_of(shown, network, test[0]), folder)
+    record(context, metrics)
+    register(context, metrics)
+
+
+def record(context: Context, metrics: Metrics) -> None:
+    """The main figures and the report's files into the run."""
+    numbers = {"input_psnr_db": metrics.input_psnr_db, "dense_psnr_db": metrics.dense_psnr_db}
+    for pick in metrics.picks:
+        numbers |= {
+            f"{pick.name}_psnr_db": pick.psnr_db,
+            f"{pick.name}_flops_ratio_m27": pick.flops_ratio_m27,
+            f"{pick.name}_speedup_27": pick.speedup_27,
+        }
+    context.run.metrics(numbers)
+    context.run.artifact(context.root / REPORTS, "report")
+
+
+STAGE = Stage(
+    name="benchmark",
+    summary="measures the picks against the dense network and writes the report",
+    upstream=("download", "degrade", "search", "select", "finetune", "extract"),
+    sections=lambda params: {"benchmark": params.benchmark},
+    work=work,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(main(STAGE))
