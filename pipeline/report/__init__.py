@@ -11,6 +11,7 @@ from pipeline.report.schema import (
     TrialCounts,
     TrialPoint,
 )
+from pipeline.report.writing import write_report
 
 __all__ = [
     "LatencyCell",
@@ -22,4 +23,5 @@ __all__ = [
     "TaskCost",
     "TrialCounts",
     "TrialPoint",
+    "write_report",
 ]

@@ -1,0 +1,129 @@
+"""The report as one HTML page that needs nothing beside it: no script, no request, pictures inside."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+from PIL import Image as Pillow
+
+from pipeline.report.contact import best_effect
+from pipeline.report.pictures import Pictures
+from pipeline.report.plots import Plot, flops_over_m, flops_over_task, pareto, render
+from pipeline.report.schema import Metrics, NetworkFigures
+from pipeline.report.tables import number, percent, tables
+from pipeline.report.theme import DARK, LIGHT
+from tatsnet.degradation import AXES, Image
+from tatsnet.metrics import psnr
+
+TEMPLATE = Path(__file__).with_name("page.html")
+_WIDEST, _HIGHEST = 520, 390
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image of the page: a data URI, another for dark pages or None, and what it shows for who cannot see it."""
+
+    light: str
+    dark: str | None = None
+    alt: str
+
+
+def page(metrics: Metrics, pictures: Pictures, sheet: bytes) -> str:
+    """The page.
+
+    Args:
+        sheet: the contact sheet, a JPEG file.
+    """
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(percent=percent, number=number, duration=duration)
+    lead = next((pick for pick in metrics.picks if "knee" in pick.name), metrics.picks[0])
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        metrics=metrics,
+        lead=lead,
+        alive=[(pick, _answers(pick)) for pick in metrics.picks],
+        photos=_photos(pictures),
+        pictures=pictures,
+        sheet=Picture(light=_uri(sheet, "image/jpeg"), alt=_sheet_alt(pictures)),
+        pareto=_plot(pareto, metrics, _pareto_alt(metrics)),
+        over_m=_plot(flops_over_m, metrics, _over_m_alt(metrics)),
+        over_task=_plot(flops_over_task, metrics, _over_task_alt(metrics)),
+        tables=tables(metrics),
+        longest=max(metrics.stages.values(), default=1.0),
+        total=sum(metrics.stages.values()),
+    )
+
+
+def duration(seconds: float) -> str:
+    """`8.4 s`, `2 min 05 s` or `3 h 20 min`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _photos(pictures: Pictures) -> list[tuple[str, str, Picture]]:
+    """Title, line below and picture of the input, the best effect and the clean photo."""
+    task = best_effect(pictures)
+    restored = dict(pictures.effects)[task]
+    sliders = ", ".join(f"{axis} {level:.2g}" for axis, level in zip(AXES, task, strict=True))
+    given, gained = psnr(pictures.input_image, pictures.clean), psnr(restored, pictures.clean)
+    below = f"{given:.1f} dB" + (f", {pictures.degradation}" if pictures.degradation else "")
+    name = pictures.photo or "the photo"
+    return [
+        ("Degraded input", below, _photo(pictures.input_image, f"{name}, degraded: {below}")),
+        ("Restored", f"{gained:.1f} dB, {sliders}", _photo(restored, f"{name}, restored with {sliders}")),
+        ("Clean original", "what was to be found again", _photo(pictures.clean, f"{name}, clean original")),
+    ]
+
+
+def _photo(image: Image, alt: str) -> Picture:
+    """The middle of a photo, at most 520 x 390, at its own pixels."""
+    height, width = image.shape[:2]
+    top, left = max(height - _HIGHEST, 0) // 2, max(width - _WIDEST, 0) // 2
+    buffer = io.BytesIO()
+    cut = Pillow.fromarray(image[top : top + _HIGHEST, left : left + _WIDEST])
+    cut.save(buffer, "JPEG", quality=95, subsampling=0)
+    return Picture(light=_uri(buffer.getvalue(), "image/jpeg"), alt=alt)
+
+
+def _plot(plot: Plot, metrics: Metrics, alt: str) -> Picture:
+    light, dark = (_uri(render(plot, metrics, "svg", theme), "image/svg+xml") for theme in (LIGHT, DARK))
+    return Picture(light=light, dark=dark, alt=alt)
+
+
+def _uri(data: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _answers(pick: NetworkFigures) -> str:
+    ranges = [f"{axis} {number(pick.response[axis].range, '.1f')}" for axis in AXES if axis in pick.response]
+    return ", ".join(ranges)
+
+
+def _sheet_alt(pictures: Pictures) -> str:
+    return (
+        f"Contact sheet: a detail of {pictures.photo or 'the photo'} with 27 combinations of three levels each of "
+        f"{AXES[0]} (rows), {AXES[1]} and {AXES[2]} (columns), made by the network {pictures.network}."
+    )
+
+
+def _pareto_alt(metrics: Metrics) -> str:
+    front = sorted((t for t in metrics.front if t.pareto), key=lambda t: t.flops_ratio_m27)
+    points = "; ".join(f"{number(t.psnr_db, '.2f')} dB at {percent(t.flops_ratio_m27)}" for t in front)
+    return f"Scatter plot of {len(metrics.front)} trials, PSNR over FLOPs. The Pareto front: {points}."
+
+
+def _over_m_alt(metrics: Metrics) -> str:
+    falls = "; ".join(f"{p.name} {percent(p.flops_ratio_m1)} to {percent(p.flops_ratio_m27)}" for p in metrics.picks)
+    return f"Line plot of FLOPs per effect, as a share of dense, for 1 to 27 effects of one photo: {falls}."
+
+
+def _over_task_alt(metrics: Metrics) -> str:
+    names = ", ".join(pick.name for pick in metrics.picks)
+    return f"Bar plots of FLOPs at four levels of each slider for {names}: the shared part once, the rest per effect."

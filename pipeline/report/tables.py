@@ -1,0 +1,240 @@
+"""The figures as tables in the manner of the paper's Tables 1, 2 and 4; one source for Markdown and HTML."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from pipeline.report.schema import Metrics, NetworkFigures
+from tatsnet.degradation import AXES
+
+NOT_MEASURED = "not measured"
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|])")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of text.
+
+    Attributes:
+        key: a short name, usable as an anchor.
+        title: a few words.
+        caption: what the figures are, in a sentence or more.
+        header: names of the columns; the first `labels` of them hold text, the rest figures.
+        rows: each as long as the header.
+        marked: rows to set off, by index.
+    """
+
+    key: str
+    title: str
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    labels: int = 1
+    marked: frozenset[int] = frozenset()
+
+    def markdown(self) -> str:
+        """GitHub's Markdown: heading, caption, table; figures to the right, marked rows in bold."""
+        rule = [":--" if column < self.labels else "--:" for column in range(len(self.header))]
+        rows = [[_escape(cell) for cell in row] for row in self.rows]
+        rows = [[f"**{c}**" if c else c for c in row] if n in self.marked else row for n, row in enumerate(rows)]
+        lines = [_line([_escape(cell) for cell in self.header]), _line(rule), *map(_line, rows)]
+        return "\n".join((f"## {_escape(self.title)}", "", _escape(self.caption), "", *lines, ""))
+
+
+def tables(metrics: Metrics) -> tuple[Table, ...]:
+    """Cost, quality, response of the sliders, and trials."""
+    return cost_table(metrics), quality_table(metrics), response_table(metrics), trials_table(metrics)
+
+
+def cost_table(metrics: Metrics) -> Table:
+    """Table 1: FLOPs and latency per effect, each with its ratio to dense."""
+    networks = metrics.networks
+    cells = {(c.device, c.threads, c.size): None for n in networks for c in n.latency}
+    rows = [
+        (
+            "FLOPs at 1280x720, M = 1",
+            *(f"{number(n.gflops_hd_m1, '.1f')} G {_share(n.flops_ratio_m1)}" for n in networks),
+        ),
+        (
+            "FLOPs at 1280x720, M = 27",
+            *(f"{number(n.gflops_hd_m27, '.1f')} G {_share(n.flops_ratio_m27)}" for n in networks),
+        ),
+        *((_place(*key), *(_latency(n, key) for n in networks)) for key in cells),
+        ("Parameters", *(f"{n.parameters:,} {_share(n.parameters / metrics.dense.parameters)}" for n in networks)),
+    ]
+    return Table(
+        key="cost",
+        title="Computation cost per effect",
+        caption=(
+            "M is the number of effects made of one photo; the shared part is computed once and spread over them. "
+            f"In brackets: share of dense. Latency per effect when 27 are made, median ± spread over the repeats, on "
+            f"{metrics.machine.cpu}, {metrics.machine.cores} cores, PyTorch {metrics.machine.torch}; "
+            "in brackets: times as fast as dense in the same cell."
+        ),
+        header=("Cost per effect", *(_name(n) for n in networks)),
+        rows=tuple(rows),
+    )
+
+
+def quality_table(metrics: Metrics) -> Table:
+    """Table 2: PSNR and SSIM by both scorings, NIQE and LPIPS."""
+    scored = sorted({n.best27_images for n in metrics.networks if n.psnr_best27_db is not None})
+    best = (
+        f"mean over {' or '.join(map(str, scored))} inputs, each scored by the best of its 27 effects, as in the paper"
+    )
+    photos = metrics.profile.test_photos
+    empty = ("–",) * 5
+    return Table(
+        key="quality",
+        title="Restoration quality",
+        caption=(
+            f"Oracle: mean over 26 degradations of each of {photos} test photos ({26 * photos} inputs), each restored "
+            f"by the task vector of its true degradation. Best of 27: {best if scored else NOT_MEASURED}. "
+            "NIQE and LPIPS of the oracle outputs, lower is better."
+        ),
+        header=(
+            "Network",
+            "PSNR oracle (dB)",
+            "SSIM oracle",
+            "PSNR best of 27 (dB)",
+            "SSIM best of 27",
+            "NIQE",
+            "LPIPS",
+        ),
+        rows=(
+            ("degraded input", number(metrics.input_psnr_db, ".2f"), *empty),
+            *(
+                (
+                    _name(n),
+                    number(n.psnr_db, ".2f"),
+                    number(n.ssim, ".4f"),
+                    measured(n.psnr_best27_db, ".2f"),
+                    measured(n.ssim_best27, ".4f"),
+                    measured(n.niqe, ".2f"),
+                    measured(n.lpips, ".4f"),
+                )
+                for n in metrics.networks
+            ),
+        ),
+    )
+
+
+def response_table(metrics: Metrics) -> Table:
+    """How far and how evenly the output follows each slider."""
+    header = ["Network"]
+    for axis in AXES:
+        header += [f"{axis} range", f"{axis} evenness"]
+    rows = []
+    for n in metrics.networks:
+        row = [_name(n)]
+        for axis in AXES:
+            answer = n.response.get(axis)
+            row += [number(answer.range, ".1f"), number(answer.evenness, ".2f")] if answer else [NOT_MEASURED] * 2
+        rows.append(tuple(row))
+    return Table(
+        key="response",
+        title="Response of the sliders",
+        caption=(
+            "Range: RMS change of the output, in 8-bit steps, when a slider moves from 0 to 1 on a photo that "
+            "needs it. Evenness: 1 when equal moves change the output equally, 0.25 when it changes in a single one."
+        ),
+        header=tuple(header),
+        rows=tuple(rows),
+    )
+
+
+def trials_table(metrics: Metrics) -> Table:
+    """Table 4: every finished trial, cheapest first; the Pareto set marked."""
+    trials = sorted(metrics.front, key=lambda t: (t.flops_ratio_m27, -t.psnr_db))
+    return Table(
+        key="trials",
+        title="Trials of the search",
+        caption=(
+            "Every finished trial, cheapest at M = 27 first. PSNR on the validation photos, oracle task vector, before "
+            "fine-tuning; FLOPs per effect as a share of dense; SL is the share of task-agnostic (shared) layers. "
+            "Pareto: no other trial is better in both PSNR and FLOPs at M = 27."
+        ),
+        header=(
+            "Trial",
+            "Variant",
+            "Pareto",
+            "Pick",
+            "λ1",
+            "λ2",
+            "γ",
+            "SL",
+            "PSNR (dB)",
+            "FLOPs M = 1",
+            "FLOPs M = 27",
+        ),
+        rows=tuple(
+            (
+                str(t.number),
+                t.variant,
+                "yes" if t.pareto else "",
+                t.pick or "",
+                number(t.lambda1, ".2g"),
+                number(t.lambda2, ".2g"),
+                number(t.gamma, ".3g"),
+                f"{number(t.shared_layers_pct, '.0f')} %",
+                number(t.psnr_db, ".2f"),
+                percent(t.flops_ratio_m1),
+                percent(t.flops_ratio_m27),
+            )
+            for t in trials
+        ),
+        labels=4,
+        marked=frozenset(row for row, t in enumerate(trials) if t.pareto),
+    )
+
+
+def number(value: float | None, pattern: str) -> str:
+    """A figure in a format; a dash for None and NaN."""
+    return "–" if value is None or math.isnan(value) else format(value, pattern)
+
+
+def measured(value: float | None, pattern: str) -> str:
+    """As `number`; None is "not measured"."""
+    return NOT_MEASURED if value is None else number(value, pattern)
+
+
+def percent(share: float) -> str:
+    """A share in %: `26.0 %`, `3.4 %`, `0.21 %`, `100 %`."""
+    shown = number(100 * share, ".1f" if share >= 0.00995 else ".2g")
+    return f"{shown.removesuffix('.0') if shown == '100.0' else shown} %"
+
+
+def milliseconds(value: float) -> str:
+    """Three significant digits, never an exponent: `2,480`, `147`, `42.9`, `0.412`."""
+    return number(value, ",.0f" if value >= 99.95 else ".3g")
+
+
+def _place(device: str, threads: int, size: str) -> str:
+    where = f"{threads} thread{'s' * (threads != 1)}" if device == "cpu" else device
+    return f"Latency at {size}, {where}"
+
+
+def _latency(network: NetworkFigures, key: tuple[str, int, str]) -> str:
+    for cell in network.latency:
+        if (cell.device, cell.threads, cell.size) == key:
+            spread = number(cell.spread_pct, ".0f")
+            return f"{milliseconds(cell.ms_per_effect)} ms ± {spread} % ({number(cell.speedup, '.1f')}x)"
+    return NOT_MEASURED
+
+
+def _share(ratio: float) -> str:
+    return f"({percent(ratio)})"
+
+
+def _name(network: NetworkFigures) -> str:
+    return network.name if network.name == network.variant else f"{network.name} ({network.variant})"
+
+
+def _escape(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,44 @@
+"""Writes the whole report into a folder."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image as Pillow
+
+from pipeline.artifacts import atomic_write_bytes, atomic_write_json, atomic_write_text
+from pipeline.report.contact import contact_sheet
+from pipeline.report.page import page
+from pipeline.report.pictures import Pictures
+from pipeline.report.plots import Plot, flops_over_m, flops_over_task, pareto, render
+from pipeline.report.schema import Metrics
+from pipeline.report.tables import tables
+
+PLOTS: dict[str, Plot] = {"pareto": pareto, "flops_over_m": flops_over_m, "flops_over_task": flops_over_task}
+
+
+def write_report(metrics: Metrics, pictures: Pictures, folder: Path) -> None:
+    """Write metrics.json, tables.md, three plots (svg and png), contact_sheet.jpg and index.html.
+
+    All is drawn before the first file is written, and equal arguments give equal files; metrics.json comes last.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    sheet = _jpeg(pictures)
+    files = {f"{name}.{kind}": render(plot, metrics, kind) for name, plot in PLOTS.items() for kind in ("svg", "png")}
+    files["contact_sheet.jpg"] = sheet
+    html = page(metrics, pictures, sheet)
+    markdown = "\n".join(("# Figures", "", *(table.markdown() for table in tables(metrics))))
+    for name, data in files.items():
+        atomic_write_bytes(folder / name, data)
+    atomic_write_text(folder / "index.html", html)
+    atomic_write_text(folder / "tables.md", markdown)
+    atomic_write_json(folder / "metrics.json", metrics.to_json())
+
+
+def _jpeg(pictures: Pictures) -> bytes:
+    buffer = io.BytesIO()
+    Pillow.fromarray(contact_sheet(pictures)).save(buffer, "JPEG", quality=90, subsampling=0)
+    return buffer.getvalue()
