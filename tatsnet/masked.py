@@ -110,8 +110,7 @@ class MaskedNetwork(nn.Module):
     @torch.no_grad()
     def freeze(self, generator: torch.Generator) -> None:
         """End the search: z^a becomes the mean preference over sampled tasks, phi its slow average, both for good."""
-        device = self.consensus.preference_NC.device
-        tasks = torch.rand(CONSENSUS_TASKS, 3, generator=generator).to(device)
+        tasks = torch.rand(CONSENSUS_TASKS, 3, generator=generator).to(self.consensus.preference_NC)
         mean = torch.stack([self.controller(part).mean(0) for part in tasks.chunk(8)]).mean(0)
         self.consensus.preference_NC.copy_(mean if self.method.prune else torch.ones_like(mean))
         if self.searches_sharing:
