@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,8 @@ from PIL import Image as Pillow
 
 from pipeline.report.contact import best_effect
 from pipeline.report.pictures import Pictures
-from pipeline.report.plots import Plot, flops_over_m, flops_over_task, pareto, render
 from pipeline.report.schema import Metrics, NetworkFigures
 from pipeline.report.tables import number, percent, tables
-from pipeline.report.theme import DARK, LIGHT
 from tatsnet.degradation import AXES, Image
 from tatsnet.metrics import psnr
 
@@ -32,11 +31,12 @@ class Picture:
     alt: str
 
 
-def page(metrics: Metrics, pictures: Pictures, sheet: bytes) -> str:
+def page(metrics: Metrics, pictures: Pictures, sheet: bytes, plots: Mapping[str, tuple[bytes, bytes]]) -> str:
     """The page.
 
     Args:
         sheet: the contact sheet, a JPEG file.
+        plots: `pareto`, `flops_over_m` and `flops_over_task`, each as two SVG files, on light and on dark.
     """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -50,9 +50,9 @@ def page(metrics: Metrics, pictures: Pictures, sheet: bytes) -> str:
         photos=_photos(pictures),
         pictures=pictures,
         sheet=Picture(light=_uri(sheet, "image/jpeg"), alt=_sheet_alt(pictures)),
-        pareto=_plot(pareto, metrics, _pareto_alt(metrics)),
-        over_m=_plot(flops_over_m, metrics, _over_m_alt(metrics)),
-        over_task=_plot(flops_over_task, metrics, _over_task_alt(metrics)),
+        pareto=_plot(plots["pareto"], _pareto_alt(metrics)),
+        over_m=_plot(plots["flops_over_m"], _over_m_alt(metrics)),
+        over_task=_plot(plots["flops_over_task"], _over_task_alt(metrics)),
         tables=tables(metrics),
         longest=max(metrics.stages.values(), default=1.0),
         total=sum(metrics.stages.values()),
@@ -83,17 +83,19 @@ def _photos(pictures: Pictures) -> list[tuple[str, str, Picture]]:
 
 
 def _photo(image: Image, alt: str) -> Picture:
-    """The middle of a photo, at most 520 x 390, at its own pixels."""
+    """The middle of a photo, at most 520 x 390, at its own pixels; a small one enlarged by whole pixels."""
     height, width = image.shape[:2]
     top, left = max(height - _HIGHEST, 0) // 2, max(width - _WIDEST, 0) // 2
     buffer = io.BytesIO()
     cut = Pillow.fromarray(image[top : top + _HIGHEST, left : left + _WIDEST])
+    times = max(1, min(_WIDEST // cut.width, _HIGHEST // cut.height))
+    cut = cut.resize((times * cut.width, times * cut.height), Pillow.Resampling.NEAREST)
     cut.save(buffer, "JPEG", quality=95, subsampling=0)
     return Picture(light=_uri(buffer.getvalue(), "image/jpeg"), alt=alt)
 
 
-def _plot(plot: Plot, metrics: Metrics, alt: str) -> Picture:
-    light, dark = (_uri(render(plot, metrics, "svg", theme), "image/svg+xml") for theme in (LIGHT, DARK))
+def _plot(files: tuple[bytes, bytes], alt: str) -> Picture:
+    light, dark = (_uri(data, "image/svg+xml") for data in files)
     return Picture(light=light, dark=dark, alt=alt)
 
 

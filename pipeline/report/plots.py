@@ -17,6 +17,8 @@ from pipeline.report.theme import DASHES, LIGHT, MARKERS, Theme, rc
 
 Plot = Callable[[Metrics, Theme], Figure]
 
+_LONGEST = 32
+
 
 def render(plot: Plot, metrics: Metrics, kind: str, theme: Theme = LIGHT) -> bytes:
     """A plot as the bytes of an `svg` or a `png` file; equal figures give equal bytes."""
@@ -50,7 +52,7 @@ def pareto(metrics: Metrics, theme: Theme) -> Figure:
                 edgecolor=colour,
                 linewidth=1.5,
                 zorder=4,
-                label=variant if on else None,
+                label=_plain(variant) if on else None,
             )
     for trial in (t for t in trials if t.pick):
         _name_point(axes, _plain(str(trial.pick)), (trial.flops_ratio_m27, trial.psnr_db), theme)
@@ -60,7 +62,8 @@ def pareto(metrics: Metrics, theme: Theme) -> Figure:
     axes.margins(y=0.14)
     axes.set_xlabel("FLOPs per effect at M = 27, share of dense (log scale)")
     axes.set_ylabel("PSNR, validation photos (dB)")
-    axes.legend(loc="lower right")
+    if trials:
+        axes.legend(loc="lower right")
     return figure
 
 
@@ -169,5 +172,5 @@ def _percent(share: float, _: object = None) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that matplotlib draws as it is, not as mathematics."""
-    return text.replace("$", r"\$")
+    """Text that matplotlib draws as it is, not as mathematics, and not longer than a plot can hold."""
+    return (text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…").replace("$", r"\$")

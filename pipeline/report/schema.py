@@ -24,7 +24,7 @@ class Profile:
         source: where the photos came from, as params.yaml names it.
         dataset_sha256: of the clean photos.
         git_commit: of the code; "" outside of a repository.
-        test_photos: test photos or crops; each is degraded in 26 ways.
+        test_photos: test photos or crops of them; each is degraded in 26 ways.
     """
 
     width: int
@@ -104,7 +104,7 @@ class LatencyCell:
         size: WIDTHxHEIGHT in pixels, as 1280x720.
         threads: that computed.
         ms_per_effect: median over the repeats, milliseconds.
-        spread_pct: (slowest - fastest) / median of the repeats, in %.
+        spread_pct: (slowest - fastest) / median over the repeats, in %.
         speedup: the dense network's time over this one's, same cell; 1 for dense.
         device: `cpu`, or the name of an accelerator.
     """
@@ -128,16 +128,17 @@ class NetworkFigures:
         psnr_db, ssim: mean over 26 degradations of each photo, task vector of the true degradation (oracle).
         psnr_best27_db, ssim_best27: mean over inputs of the best of 27 effects (paper, Table 2); None if not measured.
         best27_images: inputs that were scored so.
-        niqe, lpips: of the oracle outputs, lower is better; None if not measured.
+        niqe: of whole test photos, degraded three ways and restored with the oracle task vector; lower is better.
+        lpips: lower is better. Both are None if not measured.
         flops_ratio_m1, flops_ratio_m27: FLOPs per effect at M = 1 and 27 as a share of dense (eq. 4).
         gflops_hd_m1, gflops_hd_m27: the same in 1e9 FLOPs at 1280x720.
         shared_layers_pct: selection points that are task-agnostic.
-        parameters: weights and biases of the extracted network.
+        parameters: weights and biases at work for one effect: the shared part and, on average, a task-specific part.
         response: how the output follows each slider: `deblur`, `denoise`, `dejpeg`.
         flops_by_m: (M, ratio) for M = 1 .. 27.
         flops_by_task: cost at levels 0.25 .. 1 of each slider alone, and of all three (`joint`).
         latency: one cell per image size and number of threads.
-        speedup_27: time of 27 dense effects over the time of 27 effects, all cores, the largest size in `latency`.
+        speedup_27: time of 27 dense effects over the time of 27 effects, all cores, the last size of `latency`.
     """
 
     name: str
@@ -171,12 +172,13 @@ class Metrics:
         profile, machine: what was run, and where.
         input_psnr_db, dense_psnr_db: of the degraded test photos, and of the dense network's oracle outputs.
         dense_valid_psnr_db: of the dense network on the validation photos, which the trials are scored on.
-        hypervolume: of the finished trials' Pareto set.
+        hypervolume: of the finished trials' Pareto set, dB x share of the dense FLOPs saved, from the degraded
+            validation photos' PSNR at the dense network's FLOPs.
         trials: how many ended how.
         dense: the super network, trained for as long as a pick altogether.
         picks: at least one.
         front: every finished trial.
-        stages: seconds per stage.
+        stages: seconds of each stage's last run, where they were recorded.
         schema: version of this format.
 
     Raises:

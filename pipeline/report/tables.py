@@ -71,7 +71,7 @@ def cost_table(metrics: Metrics) -> Table:
             "M is the number of effects made of one photo; the shared part is computed once and spread over them. "
             f"In brackets: share of dense. Latency per effect when 27 are made, median ± spread over the repeats, on "
             f"{metrics.machine.cpu}, {metrics.machine.cores} cores, PyTorch {metrics.machine.torch}; "
-            "in brackets: times as fast as dense in the same cell."
+            "in brackets: times as fast as dense in the same cell. Parameters: at work for one effect."
         ),
         header=("Cost per effect", *(_name(n) for n in networks)),
         rows=tuple(rows),
@@ -90,9 +90,9 @@ def quality_table(metrics: Metrics) -> Table:
         key="quality",
         title="Restoration quality",
         caption=(
-            f"Oracle: mean over 26 degradations of each of {photos} test photos ({26 * photos} inputs), each restored "
-            f"by the task vector of its true degradation. Best of 27: {best if scored else NOT_MEASURED}. "
-            "NIQE and LPIPS of the oracle outputs, lower is better."
+            f"Oracle: mean over 26 degradations of each of {photos} test photos or crops ({26 * photos} inputs), each "
+            f"restored by the task vector of its true degradation. Best of 27: {best if scored else NOT_MEASURED}. "
+            "NIQE: whole test photos, degraded three ways and restored by the oracle. NIQE, LPIPS: lower is better."
         ),
         header=(
             "Network",

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from PIL import Image as Pillow
 
-from pipeline.artifacts import atomic_write_bytes, atomic_write_json, atomic_write_text
+from pipeline.artifacts import atomic_write_bytes, atomic_write_json, atomic_write_text, writing
 from pipeline.report.contact import contact_sheet
 from pipeline.report.page import page
 from pipeline.report.pictures import Pictures
 from pipeline.report.plots import Plot, flops_over_m, flops_over_task, pareto, render
 from pipeline.report.schema import Metrics
 from pipeline.report.tables import tables
+from pipeline.report.theme import DARK
 
 PLOTS: dict[str, Plot] = {"pareto": pareto, "flops_over_m": flops_over_m, "flops_over_task": flops_over_task}
 
@@ -26,10 +27,13 @@ def write_report(metrics: Metrics, pictures: Pictures, folder: Path) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     sheet = _jpeg(pictures)
     files = {f"{name}.{kind}": render(plot, metrics, kind) for name, plot in PLOTS.items() for kind in ("svg", "png")}
     files["contact_sheet.jpg"] = sheet
-    html = page(metrics, pictures, sheet)
+    both = {name: (files[f"{name}.svg"], render(plot, metrics, "svg", DARK)) for name, plot in PLOTS.items()}
+    html = page(metrics, pictures, sheet, both)
     markdown = "\n".join(("# Figures", "", *(table.markdown() for table in tables(metrics))))
     for name, data in files.items():
         atomic_write_bytes(folder / name, data)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+
+import pytest
+
+from pipeline.report.tables import (
+    Table,
+    cost_table,
+    milliseconds,
+    percent,
+    quality_table,
+    response_table,
+    tables,
+    trials_table,
+)
+from tests.pipeline.report.factory import metrics, network
+
+CELLS = re.compile(r"(?<!\\)\|")
+
+
+def column(table: Table, name: str) -> list[str]:
+    return [row[table.header.index(name)] for row in table.rows]
+
+
+@pytest.mark.parametrize("table", tables(metrics()), ids=lambda table: table.key)
+def test_every_row_has_the_columns_of_its_header(table: Table) -> None:
+    assert table.rows
+    assert {len(row) for row in table.rows} == {len(table.header)}
+    lines = [line for line in table.markdown().splitlines() if line.startswith("|")]
+    assert len(lines) == len(table.rows) + 2
+    assert {len(CELLS.split(line)) for line in lines} == {len(table.header) + 2}
+
+
+def test_cost_has_a_row_per_size_and_threads_with_the_ratio_to_dense() -> None:
+    table = cost_table(metrics())
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert table.header == ("Cost per effect", "dense", "knee (TA+TSNet)", "best (TSNet)", "budget (TA+TSNet)")
+    assert sum(name.startswith("Latency") for name in rows) == 4
+    assert rows["Latency at 1280x720, 2 threads"][:2] == ("1,415 ms ± 3 % (1.0x)", "147 ms ± 3 % (9.6x)")
+    assert rows["FLOPs at 1280x720, M = 27"][0] == "27.3 G (100 %)"
+
+
+def test_a_latency_cell_that_one_network_lacks_is_said() -> None:
+    pick = dataclasses.replace(network(), latency=network().latency[:1])
+    rows = cost_table(metrics(picks=(pick,))).rows
+    assert sum(row[2] == "not measured" for row in rows) == 3
+
+
+def test_quality_says_which_scoring_and_what_is_not_measured() -> None:
+    table = quality_table(metrics())
+    assert "26 degradations of each of 6 test photos" in table.caption
+    assert "mean over 52 inputs" in table.caption
+    assert column(table, "PSNR oracle (dB)") == ["23.40", "27.59", "26.84", "27.11", "26.51"]
+    assert column(table, "LPIPS") == ["–", *["not measured"] * 4]
+
+
+def test_quality_without_the_best_of_27() -> None:
+    left_out = {"psnr_best27_db": None, "ssim_best27": None, "best27_images": 0}
+    value = metrics()
+    value = dataclasses.replace(
+        value,
+        dense=dataclasses.replace(value.dense, **left_out),
+        picks=tuple(dataclasses.replace(pick, **left_out) for pick in value.picks),
+    )
+    table = quality_table(value)
+    assert "Best of 27: not measured." in table.caption
+    assert column(table, "PSNR best of 27 (dB)")[1:] == ["not measured"] * 4
+
+
+def test_a_response_that_is_missing_is_said() -> None:
+    pick = dataclasses.replace(network(), response={})
+    table = response_table(metrics(picks=(pick,)))
+    assert column(table, "denoise range") == ["8.2", "not measured"]
+
+
+def test_trials_rise_in_cost_and_the_front_is_marked() -> None:
+    table = trials_table(metrics())
+    costs = [float(cell.removesuffix(" %")) for cell in column(table, "FLOPs M = 27")]
+    assert costs == sorted(costs)
+    assert len(costs) == 10
+    marked = [row for row, cell in enumerate(column(table, "Pareto")) if cell == "yes"]
+    assert frozenset(marked) == table.marked
+    assert len(marked) == 6
+    assert [cell for cell in column(table, "Pick") if cell] == ["budget", "knee", "best"]
+    bold = [line for line in table.markdown().splitlines() if line.startswith("| **")]
+    assert len(bold) == 6
+
+
+def test_a_hostile_name_stays_text_in_markdown() -> None:
+    pick = network(name="<script>alert(1)</script>|*x*\n# y", variant="[a](b)")
+    text = cost_table(metrics(picks=(pick,))).markdown()
+    assert r"\<script\>alert(1)\</script\>\|\*x\* # y (\[a\](b))" in text
+    assert "<script>" not in text
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(1.0, "100 %"), (0.26, "26.0 %"), (0.034, "3.4 %"), (0.0021, "0.21 %"), (0.0, "0 %"), (math.nan, "– %")],
+)
+def test_percent(share: float, shown: str) -> None:
+    assert percent(share) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(2480.4, "2,480"), (99.96, "100"), (42.91, "42.9"), (0.4123, "0.412")])
+def test_milliseconds(value: float, shown: str) -> None:
+    assert milliseconds(value) == shown
