@@ -38,7 +38,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
     """Tensors as the bytes of a safetensors file, whatever their device, memory format and common storage."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    return safetensors.torch.save(plain, dict(metadata or {}))
+    return safetensors.torch.save(plain, dict(metadata) if metadata else None)
 
 
 def unpack(data: bytes, where: Path, advice: str) -> Tensors:

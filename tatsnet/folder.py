@@ -17,7 +17,7 @@ from typing import Any
 
 from tatsnet.architecture import Architecture
 from tatsnet.extracted import Parts
-from tatsnet.files import Tensors, pack, sha256, unpack, write_atomically
+from tatsnet.files import Tensors, pack, sha256, unpack
 
 SCHEMA = 1
 SPEC = "architecture.json"
@@ -25,7 +25,7 @@ ADVICE = "extract the network again (dvc repro extract) or copy its folder again
 
 
 def write_folder(folder: Path, parts: Parts) -> None:
-    """Write a network into an existing folder; not atomic, for use inside `fresh_folder`.
+    """Write a network into an empty folder; not atomic, for use inside `fresh_folder`.
 
     Raises:
         OSError: a file cannot be written.
@@ -33,9 +33,10 @@ def write_folder(folder: Path, parts: Parts) -> None:
     tensors = {"shared.safetensors": parts.shared, "control.safetensors": parts.control, "rest.safetensors": parts.rest}
     tensors |= {_pattern_file(index): part for index, part in enumerate(parts.patterns)}
     files = {}
+    (folder / "patterns").mkdir()
     for name, part in tensors.items():
         data = pack(part)
-        write_atomically(folder / name, data)
+        (folder / name).write_bytes(data)
         files[name] = {"bytes": len(data), "sha256": sha256(data)}
     spec = {
         "schema": SCHEMA,
@@ -45,7 +46,7 @@ def write_folder(folder: Path, parts: Parts) -> None:
         "files": files,
     }
     text = json.dumps({**spec, "sha256": _digest(spec)}, indent=1, allow_nan=False)
-    write_atomically(folder / SPEC, f"{text}\n".encode())
+    (folder / SPEC).write_text(f"{text}\n", encoding="utf-8")
 
 
 def read_folder(folder: Path) -> Parts:

@@ -69,7 +69,7 @@ class Restorer:
             )
         if not np.isfinite(rgb_HWC).all():
             raise ValueError("the image holds values that are not finite numbers")
-        return self.encode_tensor(torch.tensor(rgb_HWC).permute(2, 0, 1)[None])
+        return self.encode_tensor(torch.from_numpy(rgb_HWC.copy()).permute(2, 0, 1)[None])
 
     def effect(self, encoded: Encoded, task: Sequence[float]) -> Pixels:
         """Restore by a task vector: RGB in [0, 1], H x W x 3.

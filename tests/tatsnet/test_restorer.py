@@ -1,0 +1,184 @@
+"""Load once, encode once, ask for effects: whatever the photo's size; a damaged folder is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from tatsnet.extraction import extract, grid_tasks
+from tatsnet.restorer import Restorer
+from tests.tatsnet.networks import frozen_network, random_tasks
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return extract(frozen_network(4), tmp_path_factory.mktemp("models") / "net").folder
+
+
+@pytest.fixture
+def spoilt(tmp_path: Path) -> Path:
+    """A folder of its own, to be damaged."""
+    return extract(frozen_network(4), tmp_path / "spoilt").folder
+
+
+def photo(height: int, width: int) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(height * 100 + width).random((height, width, 3), np.float32)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 6), (5, 1), (2, 2), (9, 12), (11, 7)])
+@pytest.mark.parametrize("task", [grid_tasks()[0], grid_tasks()[26], *random_tasks(2)])
+def test_restores_as_the_masked_network(folder: Path, height: int, width: int, task: tuple[float, ...]) -> None:
+    rgb_HWC = photo(height, width)
+    restorer = Restorer.load(folder)
+    restored = restorer.effect(restorer.encode(rgb_HWC), task)
+    with torch.inference_mode():
+        expected = frozen_network(4)(torch.tensor(rgb_HWC).permute(2, 0, 1)[None], torch.tensor([task]))
+    assert (restored.dtype, restored.shape) == (np.float32, rgb_HWC.shape)
+    assert restored.flags.c_contiguous
+    np.testing.assert_allclose(restored, expected[0].permute(1, 2, 0).clamp(0, 1).numpy(), atol=1e-5)
+
+
+def test_restore_is_encode_and_effect(folder: Path) -> None:
+    restorer, rgb_HWC = Restorer.load(folder), photo(6, 7)
+    before = rgb_HWC.copy()
+    assert np.array_equal(
+        restorer.restore(rgb_HWC, (0, 0.5, 1)), restorer.effect(restorer.encode(rgb_HWC), (0, 0.5, 1))
+    )
+    assert np.array_equal(rgb_HWC, before)
+
+
+def test_the_result_stays_in_range(folder: Path) -> None:
+    restorer = Restorer.load(folder)
+    encoded = restorer.encode(photo(8, 8))
+    raw = restorer.effect_tensor(encoded, (1, 1, 1))
+    assert raw.min() < 0 or raw.max() > 1
+    restored = restorer.effect(encoded, (1, 1, 1))
+    assert restored.min() >= 0
+    assert restored.max() <= 1
+
+
+def test_views_and_read_only_photos_are_fine(folder: Path) -> None:
+    restorer, rgb_HWC = Restorer.load(folder), photo(6, 9)
+    mirrored = rgb_HWC[::-1, ::-2]
+    fixed = mirrored.copy()
+    fixed.flags.writeable = False
+    assert np.array_equal(restorer.restore(mirrored, (0, 0, 1)), restorer.restore(fixed, (0, 0, 1)))
+
+
+def test_double_precision_is_kept(tmp_path: Path) -> None:
+    model = frozen_network(4).double()
+    restorer = Restorer.load(extract(model, tmp_path / "net").folder)
+    picture = torch.rand(1, 3, 7, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    encoded = restorer.encode_tensor(picture)
+    for task in random_tasks(5):
+        with torch.inference_mode():
+            expected = model(picture, torch.tensor([task], dtype=torch.float64))
+        assert (restorer.effect_tensor(encoded, task) - expected).abs().max() <= 1e-10
+
+
+def test_threads_may_share_a_restorer(folder: Path) -> None:
+    restorer, rgb_HWC, tasks = Restorer.load(folder), photo(10, 10), random_tasks(40)
+    encoded = restorer.encode(rgb_HWC)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda task: restorer.effect(encoded, task), tasks))
+    alone = Restorer.load(folder)
+    assert all(np.array_equal(a, alone.restore(rgb_HWC, t)) for a, t in zip(together, tasks, strict=True))
+
+
+def test_loading_leaves_the_global_random_numbers_alone(folder: Path) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    Restorer.load(folder).restore(photo(2, 2), (0.1, 0.2, 0.3))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4), np.float32),
+        np.zeros((4, 4, 4), np.float32),
+        np.zeros((0, 4, 3), np.float32),
+        np.zeros((4, 4, 3), np.uint8),
+        np.full((4, 4, 3), np.nan, np.float32),
+    ],
+)
+def test_what_is_no_photo_is_refused(folder: Path, image: npt.NDArray[np.float32]) -> None:
+    with pytest.raises(ValueError, match="image"):
+        Restorer.load(folder).encode(image)
+
+
+@pytest.mark.parametrize("task", [(0, 0), (0, 0, 2), (0, float("nan"), 0)])
+def test_a_wrong_task_is_refused(folder: Path, task: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        Restorer.load(folder).restore(photo(2, 2), task)
+
+
+def flip_a_bit(folder: Path) -> str:
+    path = folder / "patterns" / "000.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    return r"000\.safetensors has been changed"
+
+
+def truncate(folder: Path) -> str:
+    path = folder / "rest.safetensors"
+    path.write_bytes(path.read_bytes()[:-4])
+    return r"rest\.safetensors has \d+ bytes instead of"
+
+
+def remove(folder: Path) -> str:
+    (folder / "control.safetensors").unlink()
+    return r"control\.safetensors cannot be read"
+
+
+def edit_the_description(folder: Path) -> str:
+    spec = json.loads((folder / "architecture.json").read_text())
+    spec["method"]["min_channels"] += 1
+    (folder / "architecture.json").write_text(json.dumps(spec))
+    return r"architecture\.json has been changed"
+
+
+def newer_schema(folder: Path) -> str:
+    spec = json.loads((folder / "architecture.json").read_text())
+    (folder / "architecture.json").write_text(json.dumps({**spec, "schema": 2}))
+    return "schema 2"
+
+
+def no_json(folder: Path) -> str:
+    (folder / "architecture.json").write_text("{")
+    return r"architecture\.json is not the description"
+
+
+def other_json(folder: Path) -> str:
+    (folder / "architecture.json").write_text("[1, 2]")
+    return r"architecture\.json is not the description"
+
+
+def no_description(folder: Path) -> str:
+    (folder / "architecture.json").unlink()
+    return "not the folder of an extracted network"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [flip_a_bit, truncate, remove, edit_the_description, newer_schema, no_json, other_json, no_description],
+)
+def test_a_damaged_folder_is_refused(spoilt: Path, damage: Callable[[Path], str]) -> None:
+    Restorer.load(spoilt)
+    message = damage(spoilt)
+    with pytest.raises(ValueError, match=message) as caught:
+        Restorer.load(spoilt)
+    assert "spoilt" in str(caught.value)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere"):
+        Restorer.load(tmp_path / "nowhere")
