@@ -23,8 +23,8 @@ FULL = (Degradation(blur=4), Degradation(noise=50), Degradation(quality=10))
 """Each axis degraded in full, the others not at all."""
 
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
-DEAD_RANGE = 0.5
-"""A slider that moves the output by less than this (RMS, 8-bit steps) from end to end is dead."""
+DEAD_RANGE = 0.2
+"""A slider that moves the output by less than this (RMS, 8-bit steps) from end to end is dead: nobody would see it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +54,35 @@ def degraded_grid() -> tuple[Degradation, ...]:
     return evaluation_grid()[1:]
 
 
-def make_eval_photo(name: str, clean: Image, seed: int) -> EvalPhoto:
-    """Degrade a photo 26 ways; each degradation has noise of its own, drawn from the seed."""
-    versions = (degrade(clean, d, np.random.default_rng([seed, i])) for i, d in enumerate(degraded_grid()))
-    return EvalPhoto(name=name, clean=clean, degraded=tuple(versions))
+def crop_windows(height: int, width: int, crop: int, count: int) -> list[tuple[int, int]]:
+    """Top left corners of `count` square crops, evenly spread along the middle of a photo's longer side.
+
+    Raises:
+        ValueError: the crop does not fit.
+    """
+    if crop > min(height, width):
+        raise ValueError(f"a crop of {crop} pixels does not fit into a photo of {width}x{height}")
+    along = [round((2 * k + 1) * max(height, width) / (2 * count) - crop / 2) for k in range(count)]
+    along = [min(max(start, 0), max(height, width) - crop) for start in along]
+    across = (min(height, width) - crop) // 2
+    return [(across, start) if width >= height else (start, across) for start in along]
+
+
+def make_eval_photos(name: str, clean: Image, crop: int, count: int, seed: int) -> list[EvalPhoto]:
+    """Degrade a whole photo 26 ways and cut the same crops out of each version (crop 0: keep the photo whole).
+
+    Each degradation has noise of its own, drawn from the seed.
+    """
+    versions = [degrade(clean, d, np.random.default_rng([seed, i])) for i, d in enumerate(degraded_grid())]
+    if crop == 0:
+        return [EvalPhoto(name=name, clean=clean, degraded=tuple(versions))]
+    cuts = []
+    height, width, _ = clean.shape
+    for k, (top, left) in enumerate(crop_windows(height, width, crop, count)):
+        window = np.s_[top : top + crop, left : left + crop]
+        degraded = tuple(np.ascontiguousarray(version[window]) for version in versions)
+        cuts.append(EvalPhoto(name=f"{name}-{k}", clean=np.ascontiguousarray(clean[window]), degraded=degraded))
+    return cuts
 
 
 def to_batch(images: Sequence[Image], device: torch.device) -> Tensor:

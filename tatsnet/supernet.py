@@ -17,8 +17,11 @@ from tatsnet.architecture import NetworkConfig
 MEAN_TASK = 0.5
 """Where a shared block's residual scaling is fixed: it folds into the convolution, so the module is gone."""
 
-RESIDUAL_GAIN = 0.3
-"""Start of what is added to a skip, as a share of Kaiming's: deep stacks begin near the identity."""
+GAIN = 0.3
+"""Start of the convolutions' weights as a share of Kaiming's: deep stacks begin near the identity."""
+
+MEAN_COLOUR = 0.5
+"""Taken off the input, so that the zeros of a convolution's border are mid-grey."""
 
 
 class Block(nn.Module):
@@ -56,11 +59,10 @@ class SuperNetwork(nn.Module):
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator | None) -> None:
-        for name, module in self.named_modules():
+        for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, generator=generator)
-                if name.startswith("blocks") or name == "out":
-                    module.weight.mul_(RESIDUAL_GAIN)
+                module.weight.mul_(GAIN)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         for scale, bias in ((self.local_scale, 0.5), (self.global_scale, 1.0)):
             nn.init.uniform_(scale.weight, -0.3, 0.3, generator=generator)
@@ -101,7 +103,7 @@ class SuperNetwork(nn.Module):
 
     def _residual(self, image: Tensor, scales: tuple[Tensor, ...], gates: tuple[Tensor, ...] | None) -> Tensor:
         blocks = self.config.blocks
-        stream = self.head(image)
+        stream = self.head(image - MEAN_COLOUR)
         if gates is not None:
             stream = stream * gates[0]
         for index, block in enumerate(cast(Iterable[Block], self.blocks)):

@@ -164,6 +164,7 @@ def run_search(
                 storage_path=str(state.resolve()),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=config.resources.max_failures),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 log_to_file=False,
             ),
         ).fit()

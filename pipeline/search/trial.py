@@ -17,7 +17,7 @@ from tatsnet.checkpoint import save_masked
 from tatsnet.cost import effect_cost
 from tatsnet.data import PairSampler, PhotoPack, batches
 from tatsnet.degradation import evaluation_grid
-from tatsnet.evaluation import EvalPhoto, Response, oracle_psnr, response
+from tatsnet.evaluation import DEAD_RANGE, EvalPhoto, Response, oracle_psnr, response
 from tatsnet.masked import MaskedNetwork
 from tatsnet.settings import MethodConfig, Schedule, TrainConfig
 from tatsnet.training import Progress, pick_device, search
@@ -125,14 +125,14 @@ def dead_points(patterns: tuple[tuple[tuple[int, ...], ...], ...], floor: int) -
     return sum(all(len(pattern[point]) <= floor for pattern in patterns) for point in range(len(patterns[0])))
 
 
-DEAD_SHARE, DEAD_RANGE = 0.1, 0.5
+DEAD_SHARE = 0.02
 
 
 def dead_slider(found: Mapping[str, Any], dense: Mapping[str, Response]) -> str | None:
     """Why a network no longer answers its sliders, or None.
 
-    A slider is dead when it moves the output by less than a tenth of what it moves the dense network's, or by less
-    than half an 8-bit step (RMS from end to end).
+    A slider is dead when, from end to end, it moves the output by less than a fiftieth of what it moves the dense
+    network's, or by less than DEAD_RANGE.
     """
     for axis, answer in found.items():
         least = max(DEAD_RANGE, DEAD_SHARE * dense[axis].range)
