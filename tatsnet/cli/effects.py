@@ -1,0 +1,68 @@
+"""`tatsnet effects`: one photo in a grid of ways, and a contact sheet."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tatsnet.cli.contact import ContactSheet
+from tatsnet.cli.errors import CommandError
+from tatsnet.cli.work import check_targets, load_model, user_errors
+from tatsnet.degradation import AXES, Task
+from tatsnet.images import FORMATS, Photo, read_photo, write_photo
+
+CONTACT = "contact.jpg"
+
+
+def effects(photo_path: Path, levels: Sequence[float], folder: Path, model: Path | None) -> None:
+    """Restore a photo by every combination of levels into a folder, show progress, and say what was made.
+
+    Each file appears whole or not at all, the contact sheet last.
+
+    Raises:
+        CommandError: the photo, the model or the folder is not usable.
+    """
+    tasks: list[Task] = [(a, b, c) for a, b, c in itertools.product(levels, repeat=3)]
+    with user_errors(photo_path):
+        photo = read_photo(photo_path)
+        restorer = load_model(model)
+        targets = [folder / f"{effect_name(task)}{_suffix(photo_path, photo)}" for task in tasks]
+        _make_folder(folder)
+        check_targets(targets, photo_path, photo)
+        check_targets([folder / CONTACT], photo_path, Photo(rgb_HWC=photo.rgb_HWC))
+        started = time.perf_counter()
+        encoded = restorer.encode(photo.rgb_HWC)
+        sheet = ContactSheet(photo.rgb_HWC, levels, photo_path.name)
+        for task, target in zip(tqdm(tasks, unit="effect", file=sys.stderr, disable=None), targets, strict=True):
+            restored_HWC = restorer.effect(encoded, task)
+            sheet.add(task, restored_HWC)
+            write_photo(target, photo, restored_HWC)
+        picture_HWC = sheet.picture()
+        write_photo(folder / CONTACT, Photo(rgb_HWC=picture_HWC), picture_HWC)
+        seconds = time.perf_counter() - started
+    print(f"{folder}: {len(tasks)} effects and {CONTACT}, {seconds:.1f} s")
+
+
+def effect_name(task: Task) -> str:
+    """A file name's stem: `deblur0.5_denoise0_dejpeg1`."""
+    return "_".join(f"{axis}{level:g}" for axis, level in zip(AXES, task, strict=True))
+
+
+def _suffix(photo_path: Path, photo: Photo) -> str:
+    """The photo's own format, or PNG where its name tells none or one that could not hold its transparency."""
+    suffix = photo_path.suffix.lower()
+    return suffix if suffix in FORMATS and not (photo.alpha_HW is not None and FORMATS[suffix] == "JPEG") else ".png"
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise CommandError(f"{folder}: is a file, or lies below one; give a folder with -o") from error
+    except OSError as error:
+        raise CommandError(f"{folder}: cannot be made ({error.strerror}); give another folder with -o") from error

@@ -1,0 +1,163 @@
+"""The parser of `tatsnet`, and its errors: one line on stderr, exit status 2."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from tatsnet.cli.errors import CommandError
+
+DEFAULT_LEVELS = (0.0, 0.5, 1.0)
+MOST_LEVELS = 6
+MODEL_HELP = "folder of an extracted network (default: models/pruned/knee)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: without the program's name; that of the process by default.
+
+    Returns:
+        0, or 2 where the user can mend what went wrong, or 130 after an interrupt.
+    """
+    try:
+        return _run(_parser().parse_args(argv))
+    except SystemExit as stop:  # argparse after --help or a wrong argument
+        return int(stop.code or 0)
+    except CommandError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted")
+        return 130
+
+
+def _fail(message: str) -> int:
+    print(f"tatsnet: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _run(args: argparse.Namespace) -> int:
+    """The commands' modules load PyTorch, so each is imported when it is wanted."""
+    match args.command:
+        case "restore":
+            from tatsnet.cli.restore import restore
+
+            restore(args.photo, (args.deblur, args.denoise, args.dejpeg), args.output, args.model)
+        case "effects":
+            from tatsnet.cli.effects import effects
+
+            effects(args.photo, args.levels, args.output, args.model)
+        case _:
+            from tatsnet.cli.flops import flops
+
+            network = (args.width, args.blocks)
+            print(flops(args.size, network, args.model, args.effects, as_json=args.json))
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _fail(f"{message}; see {self.prog} --help")
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tatsnet",
+        description="Restores photos with networks that the pipeline found, and counts what they cost.",
+        epilog="example: tatsnet restore photo.jpg --deblur 0.5 --denoise 0.3 -o out.png",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    _add_restore(commands)
+    _add_effects(commands)
+    _add_flops(commands)
+    return parser
+
+
+def _add_restore(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "restore",
+        help="restore one photo",
+        description="Restore one photo. Each level is from 0 (leave alone) to 1 (as much as there is).",
+        epilog="example: tatsnet restore photo.jpg --deblur 0.5 --denoise 0.3 --dejpeg 0 -o out.png",
+    )
+    _add_photo(parser)
+    for axis, what in (("deblur", "sharpen"), ("denoise", "remove noise"), ("dejpeg", "remove JPEG blocks")):
+        parser.add_argument(f"--{axis}", type=_level, default=0.0, metavar="LEVEL", help=f"{what}: 0 to 1 (default: 0)")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".jpg, .png, .tif or .webp")
+    parser.add_argument("--model", type=Path, metavar="DIR", help=MODEL_HELP)
+
+
+def _add_effects(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "effects",
+        help="restore one photo in a grid of ways",
+        description=(
+            "Restore one photo by every combination of levels on the three axes, each into a file of its own beside "
+            "a labelled contact sheet, contact.jpg. The part that all effects share is computed once."
+        ),
+        epilog="example: tatsnet effects photo.jpg -o effects --levels 0,0.5,1",
+    )
+    _add_photo(parser)
+    parser.add_argument(
+        "--levels", type=_levels, default=DEFAULT_LEVELS, metavar="A,B,...", help="on each axis (default: 0,0.5,1)"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="made if it is missing")
+    parser.add_argument("--model", type=Path, metavar="DIR", help=MODEL_HELP)
+
+
+def _add_flops(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "flops",
+        help="count operations",
+        description=(
+            "Count the operations (two per multiply-add, convolutions only) that one effect on one image takes: of "
+            "the dense super network, and with --model of a found network on average."
+        ),
+        epilog="example: tatsnet flops --size 1280x720 --model models/pruned/knee --effects 27",
+    )
+    parser.add_argument("--size", type=_size, default=(1280, 720), metavar="WxH", help="image (default: 1280x720)")
+    parser.add_argument("--width", type=int, metavar="C", help="channels of the super network (default: 64)")
+    parser.add_argument("--blocks", type=int, metavar="B", help="its residual blocks (default: 32)")
+    parser.add_argument("--model", type=Path, metavar="DIR", help="folder of an extracted network")
+    parser.add_argument("--effects", type=_count, metavar="M", help="effects made of one image (default: 27)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_photo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photo", type=Path, help="JPEG, PNG, TIFF or WebP")
+
+
+def _level(text: str) -> float:
+    try:
+        level = float(text)
+    except ValueError:
+        level = math.nan
+    if not 0 <= level <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return level
+
+
+def _levels(text: str) -> tuple[float, ...]:
+    levels = tuple(sorted({_level(part) for part in text.split(",")}))
+    if len(levels) > MOST_LEVELS:
+        raise argparse.ArgumentTypeError(f"{len(levels)} levels make {len(levels) ** 3} effects; give {MOST_LEVELS}")
+    return levels
+
+
+def _size(text: str) -> tuple[int, int]:
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isascii() and side.isdigit() and 0 < int(side) <= 10**6 for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size like 1280x720")
+    return int(sides[0]), int(sides[1])
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 10**9):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)

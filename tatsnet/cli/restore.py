@@ -1,0 +1,29 @@
+"""`tatsnet restore`: one photo, one task vector."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tatsnet.cli.work import check_targets, load_model, user_errors
+from tatsnet.degradation import AXES, Task
+from tatsnet.images import read_photo, write_photo
+
+
+def restore(photo_path: Path, task: Task, output: Path, model: Path | None) -> None:
+    """Restore a photo into a file and say so.
+
+    Raises:
+        CommandError: the photo, the model or the output is not usable.
+    """
+    with user_errors(photo_path):
+        photo = read_photo(photo_path)
+        check_targets([output], photo_path, photo)
+        restorer = load_model(model)
+        started = time.perf_counter()
+        restored_HWC = restorer.restore(photo.rgb_HWC, task)
+        seconds = time.perf_counter() - started
+        write_photo(output, photo, restored_HWC)
+    height, width = restored_HWC.shape[:2]
+    levels = ", ".join(f"{axis} {level:g}" for axis, level in zip(AXES, task, strict=True))
+    print(f"{output}: {width}x{height}, {levels}, {seconds:.1f} s")
