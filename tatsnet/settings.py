@@ -28,6 +28,8 @@ class TrainConfig:
         decay: `half` multiplies the rates by 0.1 at half of the training, `cosine` takes them to 0.
         clip: largest norm of the gradient.
         workers: processes that prepare batches; 0 prepares them in the training process.
+        threads: CPU threads of one training; 0 is PyTorch's own choice. More threads than idle cores are slower
+            than one.
         device: `auto` takes a CUDA device where there is one.
         seed: of the weights and the batches.
 
@@ -42,6 +44,7 @@ class TrainConfig:
     decay: Literal["cosine", "half"] = "half"
     clip: float = 1.0
     workers: int = 0
+    threads: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = 0
 
@@ -49,6 +52,7 @@ class TrainConfig:
         _require(self.patch >= 8 and self.patch % 2 == 0, f"patch must be even and at least 8, got {self.patch}")
         _require(self.batch >= 1, f"batch must be at least 1, got {self.batch}")
         _require(self.workers >= 0, f"workers must be at least 0, got {self.workers}")
+        _require(self.threads >= 0, f"threads must be at least 0, got {self.threads}")
         _require(self.seed >= 0, f"seed must be at least 0, got {self.seed}")
         _require(self.decay in ("cosine", "half"), f"decay must be cosine or half, got {self.decay!r}")
         _require(self.device in ("auto", "cpu", "cuda"), f"device must be auto, cpu or cuda, got {self.device!r}")

@@ -181,12 +181,13 @@ class SelectConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
-    """Training of each pick with a frozen architecture: `iterations` steps."""
+    """Training of each pick with a frozen architecture: `iterations` steps, so many `processes` at a time."""
 
     iterations: int
+    processes: int
 
     def __post_init__(self) -> None:
-        _at_least(1, iterations=self.iterations)
+        _at_least(1, iterations=self.iterations, processes=self.processes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from pipeline.training_runs import follow
 from tatsnet.checkpoint import save_dense
 from tatsnet.data import PairSampler, batches
 from tatsnet.evaluation import input_psnr, oracle_psnr, response
+from tatsnet.latency import threads
 from tatsnet.supernet import SuperNetwork
 from tatsnet.training import pick_device, train_dense
 
@@ -27,7 +28,8 @@ def work(context: Context) -> None:
     pack = load_pack(context.root / TRAIN_PIXELS)
     sampler = PairSampler(pack, patch=config.patch, batch=config.batch, relative=False, seed=config.seed)
     ready = batches(sampler, 0, iterations, config)
-    curve = follow("pretrain", train_dense(network, ready, iterations, config, device), iterations)
+    with threads(config.threads or torch.get_num_threads()):
+        curve = follow("pretrain", train_dense(network, ready, iterations, config, device), iterations)
     valid = load_eval_photos(context.root / EVAL / "valid")
     figures = {
         "input_psnr_db": input_psnr(valid),

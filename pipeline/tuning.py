@@ -1,0 +1,100 @@
+"""Training on of one network, in a process of its own: the work of the finetune stage.
+
+A job names files and plain values only, so that it can be sent to a fresh process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from pipeline.datasets import load_eval_photos, load_pack
+from pipeline.training_runs import Curve, follow
+from tatsnet.checkpoint import load_dense, load_masked, save_dense, save_masked
+from tatsnet.data import Batch, PairSampler, batches
+from tatsnet.evaluation import oracle_psnr
+from tatsnet.objective import Variant
+from tatsnet.settings import TrainConfig
+from tatsnet.training import finetune, pick_device, train_dense
+
+SEED_OFFSET = 1000
+"""Batches of this stage differ from those of pretrain and search."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One network to train on.
+
+    Args:
+        label: for people.
+        variant: of a masked network; None for the dense one.
+        weights: where it is now.
+        target: where it goes.
+        photos, valid: training photos and validation crops.
+        iterations: to train.
+        config: how.
+    """
+
+    label: str
+    variant: Variant | None
+    weights: Path
+    target: Path
+    photos: Path
+    valid: Path
+    iterations: int
+    config: TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """What came of a job: validation PSNR in dB, and the curve."""
+
+    psnr_db: float
+    curve: Curve
+
+
+def run(job: Job) -> Tuned:
+    """Train, save, measure.
+
+    Raises:
+        UserError: the training diverged, or a file cannot be read.
+    """
+    if job.config.threads:
+        torch.set_num_threads(job.config.threads)
+    device = pick_device(job.config.device)
+    valid = load_eval_photos(job.valid)
+    if job.variant is None:
+        network = load_dense(job.weights)
+        steps = train_dense(network, _stream(job, relative=False), job.iterations, job.config, device)
+        curve = follow(job.label, steps, job.iterations)
+        save_dense(job.target, network, {"iterations": str(job.iterations)})
+        return Tuned(psnr_db=oracle_psnr(network, valid, device), curve=curve)
+    model = load_masked(job.weights)
+    steps = finetune(model, _stream(job, relative=job.variant.relative), job.iterations, job.config, device)
+    curve = follow(job.label, steps, job.iterations)
+    gamma, variant = model.consensus.gamma, job.variant
+    save_masked(job.target, model, gamma=gamma, sharing=variant.shares, meta={"variant": variant.value})
+    return Tuned(psnr_db=oracle_psnr(model, valid, device), curve=curve)
+
+
+def _stream(job: Job, *, relative: bool) -> Iterator[Batch]:
+    config = job.config
+    sampler = PairSampler(
+        load_pack(job.photos), patch=config.patch, batch=config.batch, relative=relative, seed=config.seed + SEED_OFFSET
+    )
+    return batches(sampler, 0, job.iterations, config)
+
+
+def run_all(jobs: list[Job], processes: int) -> list[Tuned]:
+    """Run jobs, so many at a time, each in a fresh process; results in the jobs' order.
+
+    Raises:
+        UserError: of the first job that failed.
+    """
+    with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=get_context("spawn")) as pool:
+        return list(pool.map(run, jobs))
