@@ -58,7 +58,7 @@ from pipeline.tracking import last_run_id
 from pipeline.tracking.facts import run_facts
 from tatsnet.checkpoint import load_dense, load_masked
 from tatsnet.cost import effect_cost
-from tatsnet.degradation import Image
+from tatsnet.degradation import Degradation, Image, degrade
 from tatsnet.evaluation import EvalPhoto, input_psnr, response, to_batch, to_images
 from tatsnet.images import list_images
 from tatsnet.latency import Timing, Work, measure, threads
@@ -66,8 +66,8 @@ from tatsnet.niqe import LEAST_SIDE, load_pristine
 from tatsnet.restorer import Restorer
 
 STAGES = ("download", "degrade", "pretrain", "search", "select", "finetune", "extract")
-SHOWN = 13
-"""Which of the 26 degradations the contact sheet starts from: blur 2, noise 25, quality 60."""
+SHOWN = Degradation(2.0, 25.0, 60)
+"""What the contact sheet's photo is degraded by."""
 
 
 def time_networks(networks: dict[str, Measured], context: Context) -> dict[str, list[tuple[str, int, Timing]]]:
@@ -187,18 +187,19 @@ def trial_points(trials: list[dict[str, Any]], selected: dict[str, Any]) -> tupl
     )
 
 
-def pictures_of(name: str, network: Extracted, photo: EvalPhoto) -> Pictures:
-    """27 effects of one degraded test crop."""
-    degraded = photo.degraded[SHOWN - 1]
+def pictures_of(name: str, network: Extracted, path: Path, seed: int) -> Pictures:
+    """27 effects of one whole test photo, degraded."""
+    clean = read_rgb(path)
+    degraded = degrade(clean, SHOWN, np.random.default_rng(seed))
     outputs = network.effects(to_batch([degraded], torch.device("cpu")), TASKS)
     effects = tuple((task, to_images(output)[0]) for task, output in zip(TASKS, outputs, strict=True))
     return Pictures(
         input_image=degraded,
-        clean=photo.clean,
+        clean=clean,
         effects=effects,
         network=name,
-        photo=photo.name,
-        degradation="blur 2, noise 25, JPEG quality 60",
+        photo=path.name,
+        degradation=f"blur {SHOWN.blur:g}, noise {SHOWN.noise:g}, JPEG quality {SHOWN.quality}",
     )
 
 
@@ -252,7 +253,8 @@ def work(context: Context) -> None:
     selected = read_json(root / SELECTED_FILE, again + "select")
     trials = read_json(root / TRIALS_FILE, again + "search")
     test = load_eval_photos(root / EVAL / "test")
-    wholes = [read_rgb(path) for path in list_images(root / CLEAN / "test")]
+    photos = list_images(root / CLEAN / "test")
+    wholes = [read_rgb(path) for path in photos]
     wholes = [photo for photo in wholes if min(photo.shape[:2]) >= LEAST_SIDE]
     picks = {pick["name"]: pick for pick in selected["picks"]}
     networks: dict[str, Measured] = {DENSE: Dense(load_dense(root / TUNED / DENSE / WEIGHTS))}
@@ -295,7 +297,7 @@ def work(context: Context) -> None:
     network = networks[shown]
     assert isinstance(network, Extracted)
     with fresh_folder(root / REPORTS) as folder:
-        write_report(metrics, pictures_of(shown, network, test[0]), folder)
+        write_report(metrics, pictures_of(shown, network, photos[0], params.eval.seed), folder)
     record(context, metrics)
     register(context, metrics)
 

@@ -253,7 +253,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 def test_an_ablation_is_reached_by_parameters_alone(tmp_path: Path) -> None:
     text = edited("search.method.prune", "false", edited("search.method.shared_points", "8"))
-    method = load_text(tmp_path, edited("search.space.lambda2", "{low: 2.6e-2, high: 2.6e-2}", text)).search.method
+    method = load_text(tmp_path, text).search.method
     assert (method.prune, method.shared_points) == (False, 8)
 
 
