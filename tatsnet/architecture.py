@@ -178,8 +178,8 @@ def canonical(network: NetworkConfig, pattern: Pattern, shared: int) -> Pattern:
     """The same function with fewer channels: what is never written is not read, what is never read is not written.
 
     A channel of the skip stream that the head and no earlier block has written is zero, so reading it is idle. A
-    channel that nothing reads later need not be written; that is decided for task-specific points only, because
-    other tasks may read what a shared point writes.
+    channel that nothing reads later need not be written, and a block that writes nothing need not compute; that is
+    decided for task-specific points only, because other tasks may read what a shared point writes.
     """
     kept = [set(channels) for channels in pattern]
     written = set(kept[0])
@@ -189,9 +189,13 @@ def canonical(network: NetworkConfig, pattern: Pattern, shared: int) -> Pattern:
     read = kept[3 * network.blocks + 1] & written
     kept[3 * network.blocks + 1] = set(read)
     for block in reversed(range(network.blocks)):
-        if 3 + 3 * block >= shared:
-            kept[3 + 3 * block] &= read
-        read |= kept[1 + 3 * block]
+        into, mid, out = 1 + 3 * block, 2 + 3 * block, 3 + 3 * block
+        if out >= shared:
+            kept[out] &= read
+            for point in (mid, into):
+                if point >= shared and not kept[out]:
+                    kept[point] = set()
+        read |= kept[into]
     if shared == 0:
         kept[0] &= read
     return tuple(tuple(sorted(channels)) for channels in kept)
