@@ -18,8 +18,9 @@ from tatsnet.degradation import Task, from_task
 from tatsnet.files import Tensors
 from tatsnet.gates import Controller, gate
 from tatsnet.masked import to_pattern
-from tatsnet.sections import Section, State, start
+from tatsnet.sections import Section
 from tatsnet.slicing import slice_section, split
+from tatsnet.steps import State, start
 from tatsnet.supernet import pad_even
 
 CACHED_PATTERNS = 64
@@ -113,7 +114,7 @@ class ExtractedNetwork:
         if image_BCHW.ndim != 4 or image_BCHW.shape[1] != 3 or 0 in image_BCHW.shape:
             raise ValueError(f"an image batch is B x 3 x H x W with no empty side, got {tuple(image_BCHW.shape)}")
         height, width = image_BCHW.shape[-2:]
-        padded = pad_even(image_BCHW.to(self.device, self.dtype).contiguous())
+        padded = pad_even(image_BCHW.to(self.device, self.dtype)).contiguous(memory_format=torch.channels_last)
         state: State = self._shared(start(padded), torch.empty(0))
         return Encoded(state._replace(owned=False), height, width)
 

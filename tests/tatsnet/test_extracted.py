@@ -16,7 +16,7 @@ from tatsnet.degradation import Task
 from tatsnet.extracted import CACHED_PATTERNS, ExtractedNetwork
 from tatsnet.extraction import grid_tasks, slice_parts
 from tatsnet.masked import MaskedNetwork, Phase
-from tatsnet.sections import convolve
+from tatsnet.steps import convolve
 from tests.tatsnet.networks import DEAD, HALF, HIDDEN, OPEN, SPARSE, TINY, frozen_network, random_tasks
 
 KNOWN = grid_tasks()
