@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ class LedgerSearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Write a trial's end into the ledger, then tell."""
         asked = self._asked.pop(trial_id)
-        record = dict((result or {}).get("record") or {})
+        record = json.loads((result or {}).get("record", "{}"))
         failed = (result or {}).get("failed") or (None if record and not error else "the worker died or raised")
         if failed:
             self._ledger.fail(asked.number, failed, record | {"key": asked.key})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ class SearchTrainable(tune.Trainable):
         """Train one rung; after the last one measure, and hand the network to the store.
 
         Returns:
-            `reached` iterations, `phase`, `loss`; with `done`, either `record` (figures) or `failed` (a reason), or both.
+            `reached` iterations, `phase`, `loss`; with `done`, either `record` (figures, as JSON text: Tune flattens
+            nested results) or `failed` (a reason), or both.
         """
         self._rung += 1
         until = round(self._rung * self._job.schedule.iterations / RUNGS)
@@ -66,7 +68,7 @@ class SearchTrainable(tune.Trainable):
         with tempfile.TemporaryDirectory() as folder:
             self._trial.save(Path(folder))
             self._store.put(self.config["key"], Path(folder))
-        ended: dict[str, Any] = {"done": True, "record": record}
+        ended: dict[str, Any] = {"done": True, "record": json.dumps(record, allow_nan=False)}
         if reason := dead_slider(record["response"], self._job.dense_response):
             ended["failed"] = reason
         return ended
