@@ -14,11 +14,11 @@ from tatsnet.evaluation import Response
 
 
 def code_version() -> str:
-    """Hash of the library's source: trials of another code are other trials."""
+    """Hash of the source that trains and measures: trials of another code are other trials."""
     digest = hashlib.sha256()
-    folder = Path(tatsnet.__file__).parent
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
+    for folder in (Path(tatsnet.__file__).parent, Path(__file__).parent / "search"):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -38,6 +38,7 @@ class Stage:
         upstream: the stages whose outputs it reads.
         sections: picks out of the parameters what its run records.
         work: does it.
+        key: identity of a piece of work that several processes may take up one after the other: they share a run.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Stage:
     upstream: Sequence[str]
     sections: Callable[[Params], Mapping[str, Any]]
     work: Callable[[Context], None]
+    key: Callable[[Path, Params], str] | None = None
 
 
 def main(stage: Stage, argv: Sequence[str] | None = None) -> int:
@@ -75,7 +77,10 @@ def _run(stage: Stage, root: Path, params: Params) -> None:
     dataset = read_json(manifest).get("dataset_sha256") if stage.upstream and manifest.exists() else None
     tracker = open_tracker(params.tracking.experiment, root)
     recorded = stage.sections(params)
-    with stage_run(tracker, stage.name, recorded, root=root, upstream=stage.upstream, dataset_sha256=dataset) as run:
+    key = f"{stage.name}.{stage.key(root, params)}" if stage.key else None
+    with stage_run(
+        tracker, stage.name, recorded, root=root, upstream=stage.upstream, dataset_sha256=dataset, key=key
+    ) as run:
         began = os.times().elapsed
         stage.work(Context(root=root, params=params, tracker=tracker, run=run))
     say(f"== {stage.name}: done in {duration(os.times().elapsed - began)}")

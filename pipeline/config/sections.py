@@ -14,7 +14,7 @@ from tatsnet.settings import MethodConfig, Schedule, TrainConfig
 Variant = Literal["TSNet", "TA+TSNet", "TSNet-m", "TA+TSNet-m"]
 """TA shares a prefix between the tasks (section 3.2); -m trains with relative ground truth (section 3.3)."""
 
-Pick = Literal["knee", "best", "budget"]
+Pick = Literal["knee", "best"]
 
 LEAST_SIDE, GREATEST_SIDE = 16, 16384
 
@@ -97,7 +97,7 @@ class Space:
     Args:
         lambda1: weight of R1, FLOPs as a share of the dense network's (eq. 11).
         lambda2: weight of R2, a mean over tasks and channels (eq. 11, 12).
-        gamma: threshold of the consensus, in (0, 1] (eq. 8, 10).
+        gamma: threshold of the consensus, in (0, 1) (eq. 8, 10).
     """
 
     lambda1: Range
@@ -106,8 +106,8 @@ class Space:
 
     def __post_init__(self) -> None:
         _require(
-            0 < self.gamma.low and self.gamma.high <= 1,
-            f"gamma must lie in (0, 1], got {self.gamma.low} to {self.gamma.high}",
+            0 < self.gamma.low and self.gamma.high < 1,
+            f"gamma must lie between 0 and 1, got {self.gamma.low} to {self.gamma.high}",
         )
 
 
@@ -168,15 +168,18 @@ class SelectConfig:
 
     Args:
         picks: rules, each at most once.
-        budget: FLOPs at M = 27 as a share of dense, in (0, 1], for the pick of that name.
+        budgets: FLOPs at M = 27 as shares of dense, in (0, 1]; each adds the best trial within it
+            (0.05: `under-5`).
     """
 
     picks: tuple[Pick, ...]
-    budget: float
+    budgets: tuple[float, ...]
 
     def __post_init__(self) -> None:
         _each_once("picks", self.picks)
-        _require(0 < self.budget <= 1, f"budget must be a share of the dense FLOPs, in (0, 1], got {self.budget}")
+        for budget in self.budgets:
+            _require(0 < budget <= 1, f"budgets must be shares of the dense FLOPs, in (0, 1], got {budget}")
+        _require(len(set(self.budgets)) == len(self.budgets), f"budgets names one twice: {self.budgets}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,11 +71,10 @@ def under_budget(front: Sequence[Candidate], budget: float) -> Candidate:
     return best(within) if within else min(front, key=lambda c: c.flops_ratio)
 
 
-def pick(rule: str, front: Sequence[Candidate], budget: float) -> Candidate:
-    """Apply a rule of `select.picks` to a front that is not empty."""
-    rules: dict[str, Callable[[Sequence[Candidate]], Candidate]] = {
-        "knee": knee,
-        "best": best,
-        "budget": lambda points: under_budget(points, budget),
-    }
-    return rules[rule](front)
+RULES: dict[str, Callable[[Sequence[Candidate]], Candidate]] = {"knee": knee, "best": best}
+"""What `select.picks` may name; each takes a front that is not empty."""
+
+
+def budget_name(budget: float) -> str:
+    """Name of the pick within a share of the dense FLOPs: 0.05 is `under-5`, 0.025 is `under-2_5`."""
+    return f"under-{100 * budget:g}".replace(".", "_")

@@ -57,12 +57,13 @@ class LedgerSearcher(Searcher):
         super().__init__()
         self._ledger, self._study, self._store = ledger, study, store
         self._wanted, self._seed, self._observer = wanted, seed, observer
+        self._failed_before = ledger.failed
         self._asked: dict[str, Asked] = {}
 
     @property
     def gave_up(self) -> bool:
-        """Too many trials failed."""
-        return self._ledger.failed > FAILURES_PER_TRIAL * self._wanted
+        """Too many trials failed since the start."""
+        return self._ledger.failed - self._failed_before > FAILURES_PER_TRIAL * self._wanted
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's config; None while the running ones may be enough."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import atomic_write_json, fresh_folder, read_json, sha256_file
+from pipeline.config import Params
 from pipeline.datasets import load_eval_photos, load_pack
 from pipeline.layout import CLEAN, EVAL, FIGURES, STATE, SUPERNET, TRAIN_PIXELS, TRIALS, TRIALS_FILE, WEIGHTS
 from pipeline.models import code_version, key_of, responses_from_json
@@ -23,9 +24,10 @@ from tatsnet.checkpoint import load_dense
 RESPONSES = ("range", "evenness")
 
 
-def study_key(context: Context) -> str:
+def study_key(root: Path, params: Params) -> str:
     """The study that these parameters, photos, weights and code belong to; more trials continue the same one."""
-    search, params = context.params.search, context.params
+    search = params.search
+    again = "run the stages before search again: dvc repro search"
     parts = {
         "variants": search.variants,
         "schedule": search.schedule,
@@ -35,9 +37,9 @@ def study_key(context: Context) -> str:
         "seed": search.seed,
         "network": params.network,
         "train": params.train,
-        "photos": read_json(context.root / CLEAN / "manifest.json")["dataset_sha256"],
+        "photos": read_json(root / CLEAN / "manifest.json", again)["dataset_sha256"],
         "eval": params.eval,
-        "warm": sha256_file(context.root / SUPERNET / WEIGHTS),
+        "warm": sha256_file(root / SUPERNET / WEIGHTS),
         "code": code_version(),
     }
     return key_of(parts)
@@ -80,11 +82,11 @@ class Reporter:
         run = self._context.tracker.start(
             f"trial-{asked.number:02d}",
             stage=TRIAL_STAGE,
-            tags={"variant": point.variant},
+            tags={"variant": point.variant, "number": str(asked.number)},
             parent=self._context.run.id,
-            key=f"{self._study}.{asked.number}",
+            key=f"{self._study}.{asked.key}",
         )
-        run.params({**point.to_json(), "number": asked.number, "key": asked.key})
+        run.params(point.to_json())
         self._runs[asked.number] = run
 
     def reached(self, asked: Asked, result: dict[str, Any]) -> None:
@@ -148,7 +150,7 @@ def collect(context: Context, ledger: Ledger, study: str, store: Store) -> list[
 
 def work(context: Context) -> None:
     """Search, then hand over what was found."""
-    study = study_key(context)
+    study = study_key(context.root, context.params)
     state = context.root / STATE / "search" / study
     ledger = Ledger(sqlite(state / "study.db"), study, context.params.search)
     if ledger.finished:
@@ -174,6 +176,7 @@ STAGE = Stage(
     upstream=("degrade", "pretrain"),
     sections=lambda params: {"search": params.search, "network": params.network, "train": params.train},
     work=work,
+    key=study_key,
 )
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.artifacts import atomic_write_json, read_json
+from pipeline.config import SelectConfig
 from pipeline.errors import UserError
 from pipeline.layout import SELECTED_FILE, TRIALS_FILE
 from pipeline.progress import say
-from pipeline.search.pareto import Candidate, hypervolume, pareto_set, pick
+from pipeline.search.pareto import RULES, Candidate, budget_name, hypervolume, pareto_set, under_budget
 from pipeline.stage import Context, Stage, main
 from pipeline.tracking import last_run_id, mark_pareto, pareto_view
 from pipeline.tracking.keys import TRIAL_STAGE
@@ -27,11 +28,22 @@ def candidates(trials: list[dict[str, Any]]) -> list[Candidate]:
     ]
 
 
+def choose(config: SelectConfig, front: list[Candidate]) -> list[tuple[str, Candidate]]:
+    """The picks of a front, by name."""
+    picks: list[tuple[str, Candidate]] = [(rule, RULES[rule](front)) for rule in config.picks]
+    for budget in config.budgets:
+        cheap = under_budget(front, budget)
+        if cheap.flops_ratio > budget:
+            say(f"select  WARNING no trial within {budget:.0%} of the dense FLOPs: the cheapest is taken")
+        picks.append((budget_name(budget), cheap))
+    return picks
+
+
 def show_in_tracker(context: Context, front: set[int]) -> None:
     """Tag each trial's run with `pareto`, and make the ready-made view of them."""
     parent = last_run_id(context.root, "search")
     runs = context.tracker.find({"stage": TRIAL_STAGE, "mlflow.parentRunId": parent}) if parent else []
-    mark_pareto(context.tracker, {run.id: int(run.params["number"]) in front for run in runs if "number" in run.params})
+    mark_pareto(context.tracker, {run.id: int(run.tags["number"]) in front for run in runs if "number" in run.tags})
     pareto_view(context.tracker, parent)
 
 
@@ -43,16 +55,12 @@ def work(context: Context) -> None:
         raise UserError(
             f"{TRIALS_FILE} holds no finished trial: look at the reasons there, then dvc repro --force search"
         )
-    config = context.params.select
     front = pareto_set(usable)
     variants = {trial["number"]: trial["variant"] for trial in data["trials"]}
     picks = []
-    for rule in config.picks:
-        chosen = pick(rule, front, config.budget)
-        if rule == "budget" and chosen.flops_ratio > config.budget:
-            say(f"select  WARNING no trial within {config.budget:.0%} of the dense FLOPs; the cheapest is taken")
-        picks.append({"name": rule, "trial": chosen.number, "variant": variants[chosen.number]})
-        say(f"select  {rule}: trial {chosen.number}, {chosen.psnr_db:.2f} dB at {chosen.flops_ratio:.1%} of dense")
+    for name, chosen in choose(context.params.select, front):
+        picks.append({"name": name, "trial": chosen.number, "variant": variants[chosen.number]})
+        say(f"select  {name}: trial {chosen.number}, {chosen.psnr_db:.2f} dB at {chosen.flops_ratio:.1%} of dense")
     volume = hypervolume(front, data["dense"]["input_psnr_db"])
     numbers = [candidate.number for candidate in front]
     atomic_write_json(

@@ -66,7 +66,7 @@ def leaves(values: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         for index, value in enumerate(values):
             yield from leaves(value, f"{place}.{index}")
     else:
-        yield place, ", ".join(values) if isinstance(values, list) else values
+        yield place, ", ".join(map(str, values)) if isinstance(values, list) else values
 
 
 LEAVES = dict(leaves(yaml.safe_load(QUICK)))
@@ -167,8 +167,8 @@ def test_a_number_may_be_whole_where_decimals_are_allowed(tmp_path: Path) -> Non
         ("train.patch", "33", "train.patch: must be even"),
         ("data.source", "samples", "data.source: must be one of sample"),
         ("data.source", "folder", "folder"),
-        ("select.budget", "0.0", "select.budget: must be a share"),
-        ("select.budget", "1.5", "select.budget: must be a share"),
+        ("select.budgets", "[0.0]", "select.budgets: must be shares"),
+        ("select.budgets", "[1.5]", "select.budgets: must be shares"),
         ("select.picks", "[nee]", "did you mean 'knee'?"),
         ("benchmark.sizes", "[1280]", "benchmark.sizes[0]: must be text"),
         ("benchmark.sizes", "[1280*720]", "benchmark.sizes: must read WIDTHxHEIGHT, as 1280x720, got '1280*720'"),
@@ -214,9 +214,9 @@ def test_a_suggestion_must_lie_in_the_space(tmp_path: Path, value: str) -> None:
 
 
 def test_everything_wrong_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
-    text = edited("select.budget", "2.0", edited("train.lr", "fast", with_key("eval", "colour: 3")))
+    text = edited("select.budgets", "[2.0]", edited("train.lr", "fast", with_key("eval", "colour: 3")))
     lines = refusal(tmp_path, text).splitlines()
-    assert [line.split(": ")[1] for line in lines] == ["eval.colour", "train.lr", "select.budget"]
+    assert [line.split(": ")[1] for line in lines] == ["eval.colour", "train.lr", "select.budgets"]
 
 
 @pytest.mark.parametrize(
