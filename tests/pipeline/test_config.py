@@ -143,7 +143,7 @@ def test_a_number_may_be_whole_where_decimals_are_allowed(tmp_path: Path) -> Non
         ("search.space.lambda1", "{low: 0.0, high: 1.0e-2}", "search.space.lambda1.low: must be above 0"),
         ("search.space.lambda2", "{low: -1.0, high: 1.0}", "search.space.lambda2.low: must be at least 0"),
         ("search.space.lambda2", "{low: 1.0}", "search.space.lambda2.high: is missing"),
-        ("search.space.gamma", "{low: 0.8, high: 1.5}", "search.space.gamma: must lie in (0, 1]"),
+        ("search.space.gamma", "{low: 0.8, high: 1.5}", "search.space.gamma: must lie between 0 and 1"),
         ("search.space.lambda2", "0.5", "search.space.lambda2: must be a section"),
         ("search.variants", "[TSNet, TA+TSNett]", "search.variants[1]: must be one of TSNet, TA+TSNet, TSNet-m"),
         ("search.variants", "[TSNet, TA+TSNett]", "did you mean 'TA+TSNet'?"),
