@@ -19,7 +19,7 @@ from pipeline.config import SearchConfig
 from pipeline.search.space import Point, first_points, sample
 
 INTERRUPTED = "interrupted"
-_POINT, _REASON, _RECORD = "point", "reason", "record"
+_POINT, _REASON, _RECORD, _REPLACES = "point", "reason", "record", "replaces"
 
 
 def sqlite(path: Path) -> BaseStorage:
@@ -54,12 +54,16 @@ class Ledger:
         )
 
     def _recover(self) -> None:
-        if not self._study.trials:
-            for point in first_points(self._config):
-                self._study.enqueue_trial(point)
+        """Queue what is missing of the suggestions and of the interrupted points; a kill in here costs nothing."""
+        for point in first_points(self._config):
+            self._study.enqueue_trial(point, skip_if_exists=True)
         for trial in self._trials(TrialState.RUNNING):
             self.fail(trial.number, INTERRUPTED)
-            self._study.enqueue_trial(trial.params)
+        replaced = {trial.user_attrs.get(_REPLACES) for trial in self._study.trials}
+        for trial in self._trials(TrialState.FAIL):
+            if trial.user_attrs.get(_REASON) == INTERRUPTED and trial.number not in replaced:
+                wanted = trial.system_attrs.get("fixed_params", {}) | trial.params
+                self._study.enqueue_trial(wanted, user_attrs={_REPLACES: trial.number})
 
     def ask(self) -> tuple[int, Point]:
         """The next trial's number and point; it is RUNNING from now on."""

@@ -1,0 +1,206 @@
+"""Laws of the ledger, on real SQLite files: nothing asked for is lost, nothing counts twice, a study goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.search.ledger import INTERRUPTED, Ledger, sqlite
+from pipeline.search.space import Point
+from tests.pipeline.search.spaces import search_config, space, suggestion
+
+SUGGESTIONS = (
+    suggestion(lambda1=1e-3),
+    suggestion("TSNet", lambda1=2e-3),
+    suggestion(lambda1=3e-3, lambda2=0.1, gamma=0.85),
+)
+CONFIG = search_config(space=space(), suggestions=SUGGESTIONS)
+
+
+def record(psnr_db: float = 25.0, flops: float = 0.1) -> dict[str, Any]:
+    return {"psnr_db": psnr_db, "flops_ratio_m27": flops, "response": {"deblur": {"range": 1.0}}}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "study.db"
+
+
+def open_ledger(path: Path, name: str = "study", **changes: Any) -> Ledger:
+    return Ledger(sqlite(path), name, search_config(space=space(), **({"suggestions": SUGGESTIONS} | changes)))
+
+
+def test_suggestions_are_asked_first_and_in_order(path: Path) -> None:
+    ledger = open_ledger(path)
+    asked = [ledger.ask() for _ in range(4)]
+    assert [number for number, _ in asked] == [0, 1, 2, 3]
+    assert [point.lambda1 for _, point in asked[:3]] == [1e-3, 2e-3, 3e-3]
+    assert [point.variant for _, point in asked[:3]] == ["TA+TSNet", "TSNet", "TA+TSNet"]
+    assert asked[3][1].lambda1 not in (1e-3, 2e-3, 3e-3)
+
+
+def test_counts_follow_what_is_told(path: Path) -> None:
+    ledger = open_ledger(path)
+    numbers = [ledger.ask()[0] for _ in range(4)]
+    assert (ledger.finished, ledger.running, ledger.failed) == (0, 4, 0)
+    ledger.finish(numbers[0], record())
+    ledger.fail(numbers[1], "diverged: the loss became nan")
+    ledger.finish(numbers[3], record())
+    assert (ledger.finished, ledger.running, ledger.failed) == (2, 1, 1)
+
+
+def test_records_hold_every_ended_trial_with_its_point_reason_and_figures(path: Path) -> None:
+    ledger = open_ledger(path)
+    for _ in range(3):
+        ledger.ask()
+    ledger.finish(1, record(26.0))
+    ledger.fail(0, "dead slider: denoise", record(20.0))
+    rows = ledger.records()
+    assert [(row["number"], row["state"], row["reason"]) for row in rows] == [
+        (0, "failed", "dead slider: denoise"),
+        (1, "finished", None),
+    ]
+    assert rows[0]["metrics"] == record(20.0)
+    assert rows[1]["metrics"] == record(26.0)
+    assert Point(**{name: rows[1][name] for name in ("variant", "lambda1", "lambda2", "gamma")}).lambda1 == 2e-3
+
+
+def test_a_failed_trial_needs_no_figures(path: Path) -> None:
+    ledger = open_ledger(path)
+    ledger.fail(ledger.ask()[0], "the worker died or raised")
+    assert ledger.records()[0]["metrics"] == {}
+
+
+def test_what_was_running_is_failed_as_interrupted_and_asked_again_with_the_same_parameters(path: Path) -> None:
+    before = open_ledger(path)
+    asked = [before.ask() for _ in range(5)]
+    before.finish(asked[0][0], record())
+
+    after = open_ledger(path)
+    assert (after.finished, after.running, after.failed) == (1, 0, 0)
+    again = [after.ask() for _ in range(4)]
+    assert [point for _, point in again] == [point for _, point in asked[1:]]
+    assert not {number for number, _ in again} & {number for number, _ in asked}
+    assert after.running == 4
+
+
+def test_interrupted_ones_stand_in_no_record(path: Path) -> None:
+    before = open_ledger(path)
+    before.finish(before.ask()[0], record())
+    before.ask()
+    after = open_ledger(path)
+    number, _ = after.ask()
+    after.finish(number, record())
+    rows = after.records()
+    assert [row["state"] for row in rows] == ["finished", "finished"]
+    assert INTERRUPTED not in {row["reason"] for row in rows}
+
+
+def test_a_suggestion_survives_a_death_between_asking_and_drawing(path: Path) -> None:
+    ledger = open_ledger(path)
+    ledger._study.ask()
+    assert open_ledger(path).ask()[1].lambda1 != 1e-3, "the queue goes on with the second suggestion"
+    drawn = []
+    after = open_ledger(path)
+    for _ in range(4):
+        drawn.append(after.ask()[1].lambda1)
+    assert 1e-3 in drawn
+
+
+def test_a_death_before_all_suggestions_were_queued_loses_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import optuna
+
+    enqueue, calls = optuna.Study.enqueue_trial, []
+
+    def die(study: optuna.Study, *arguments: Any, **options: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        enqueue(study, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "enqueue_trial", die)
+        with pytest.raises(KeyboardInterrupt):
+            open_ledger(path)
+    ledger = open_ledger(path)
+    assert {ledger.ask()[1].lambda1 for _ in range(3)} == {1e-3, 2e-3, 3e-3}
+
+
+def test_a_reopened_study_goes_on(path: Path) -> None:
+    for expected in range(3):
+        ledger = open_ledger(path)
+        assert ledger.finished == expected
+        number, point = ledger.ask()
+        assert point.lambda1 == SUGGESTIONS[expected].lambda1
+        ledger.finish(number, record())
+    assert len(open_ledger(path).records()) == 3
+
+
+def test_the_exact_number_is_reached_whatever_dies(path: Path) -> None:
+    wanted, rounds = 6, 0
+    while (ledger := open_ledger(path)).finished < wanted:
+        rounds += 1
+        numbers = [ledger.ask()[0] for _ in range(min(2, wanted - ledger.finished))]
+        if rounds % 3:
+            ledger.finish(numbers[0], record(20 + rounds))
+    assert ledger.finished == len(ledger.records()) == wanted
+
+
+def test_two_studies_in_one_file_know_nothing_of_each_other(path: Path) -> None:
+    first, second = open_ledger(path, "a"), open_ledger(path, "b")
+    first.finish(first.ask()[0], record())
+    assert (first.finished, second.finished) == (1, 0)
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_same_seed_asks_for_the_same_points(tmp_path: Path, seed: int) -> None:
+    def asked(name: str) -> list[Point]:
+        ledger = open_ledger(tmp_path / name, seed=seed, suggestions=())
+        points = []
+        for index in range(6):
+            number, point = ledger.ask()
+            ledger.finish(number, record(20 + index, 0.1 + 0.01 * index))
+            points.append(point)
+        return points
+
+    assert asked("a.db") == asked("b.db")
+
+
+def test_another_seed_asks_for_others(tmp_path: Path) -> None:
+    one, other = (open_ledger(tmp_path / f"{s}.db", seed=s, suggestions=()).ask()[1] for s in (0, 1))
+    assert one != other
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.search.ledger import Ledger, sqlite
+from tests.pipeline.search.test_ledger import CONFIG, record
+
+ledger = Ledger(sqlite(Path(sys.argv[1])), "study", CONFIG)
+for _ in range(3):
+    ledger.ask()
+ledger.finish(1, record())
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_leaves_a_study_that_goes_on(root: Path, path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path)],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    ledger = open_ledger(path)
+    assert (ledger.finished, ledger.running, ledger.failed) == (1, 0, 0)
+    assert [ledger.ask()[1].lambda1 for _ in range(2)] == [1e-3, 3e-3]

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.search.space import Point
+from pipeline.search.trial import DEAD_SHARE, REFERENCE_SIDE, Trial, dead_points, dead_slider, trial_key
+from tatsnet.architecture import Architecture
+from tatsnet.checkpoint import load_masked, read_extra
+from tatsnet.cost import effect_cost
+from tatsnet.degradation import AXES, evaluation_grid
+from tatsnet.evaluation import DEAD_RANGE, Response, oracle_psnr
+from tatsnet.training import Diverged
+from tests.pipeline.search.jobs import make_job
+
+POINT = Point(variant="TA+TSNet", lambda1=1e-3, lambda2=1e-2, gamma=0.9)
+TASKS = [degradation.task for degradation in evaluation_grid()]
+
+
+class TestKey:
+    def test_the_same_study_point_and_seed_are_the_same_trial(self) -> None:
+        assert trial_key("study", POINT, 3) == trial_key("study", replace(POINT), 3)
+
+    @pytest.mark.parametrize(
+        ("study", "point", "seed"),
+        [
+            ("other", POINT, 3),
+            ("study", replace(POINT, variant="TA+TSNet-m"), 3),
+            ("study", replace(POINT, lambda1=1.0000001e-3), 3),
+            ("study", replace(POINT, lambda2=2e-2), 3),
+            ("study", replace(POINT, gamma=0.91), 3),
+            ("study", POINT, 4),
+        ],
+        ids=["study", "variant", "lambda1", "lambda2", "gamma", "seed"],
+    )
+    def test_every_part_makes_another_trial(self, study: str, point: Point, seed: int) -> None:
+        assert trial_key(study, point, seed) != trial_key("study", POINT, 3)
+
+    def test_a_key_can_be_a_folder_s_name(self) -> None:
+        assert trial_key("study", POINT, 3).isalnum()
+
+
+class TestDeadPoints:
+    A, B, C = (0, 1, 2), (0, 1), (3,)
+
+    @pytest.mark.parametrize(
+        ("patterns", "floor", "dead"),
+        [
+            (((A, B, C),), 2, 2),
+            (((A, B, C),), 0, 0),
+            (((A, B, C),), 1, 1),
+            (((A, B, C),), 3, 3),
+            (((A, B, C), (B, B, A)), 2, 1),
+            (((A, A), (B, C)), 2, 0),
+            ((((), ()), ((), C)), 0, 1),
+        ],
+    )
+    def test_a_point_is_dead_when_no_pattern_opens_it_beyond_the_floor(
+        self, patterns: tuple[tuple[tuple[int, ...], ...], ...], floor: int, dead: int
+    ) -> None:
+        assert dead_points(patterns, floor) == dead
+
+
+def answers(**ranges: float) -> dict[str, dict[str, float]]:
+    return {axis: {"range": ranges.get(axis, 5.0), "evenness": 1.0} for axis in AXES}
+
+
+def dense(range_: float) -> dict[str, Response]:
+    return {axis: Response(range=range_, evenness=1.0) for axis in AXES}
+
+
+class TestDeadSlider:
+    @pytest.mark.parametrize("axis", AXES)
+    def test_the_dead_one_is_named_with_its_figures(self, axis: str) -> None:
+        reason = dead_slider(answers(**{axis: 0.05}), dense(5.0))
+        assert reason is not None
+        assert axis in reason
+        assert "0.05" in reason
+
+    def test_living_sliders_give_no_reason(self) -> None:
+        assert dead_slider(answers(), dense(5.0)) is None
+
+    @pytest.mark.parametrize(("dense_range", "least"), [(5.0, DEAD_RANGE), (50.0, DEAD_SHARE * 50), (0.0, DEAD_RANGE)])
+    def test_the_bound_is_a_share_of_dense_but_at_least_what_can_be_seen(
+        self, dense_range: float, least: float
+    ) -> None:
+        assert dead_slider(answers(denoise=least * 1.001), dense(dense_range)) is None
+        assert dead_slider(answers(denoise=least * 0.999), dense(dense_range)) is not None
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trial:
+    trial = Trial(make_job(), POINT, seed=0)
+    for _ in iter(trial.advance, None):
+        pass
+    return trial
+
+
+@pytest.fixture(scope="module")
+def measured(trained: Trial) -> dict[str, Any]:
+    return trained.measure()
+
+
+class TestTrial:
+    def test_it_starts_from_the_warm_weights(self) -> None:
+        job = make_job()
+        started = Trial(job, POINT, seed=5).model.supernet.state_dict()
+        assert all(torch.equal(started[name], weight) for name, weight in job.warm.items())
+
+    def test_it_reports_up_to_its_last_iteration_and_ends_frozen(self) -> None:
+        trial = Trial(make_job(), POINT, seed=0)
+        reports = list(iter(trial.advance, None))
+        assert reports[-1].iteration == reports[-1].iterations == 30
+        assert trial.model.is_frozen
+        assert trial.advance() is None
+
+    def test_training_leaves_the_job_s_weights_alone(self) -> None:
+        job = make_job()
+        before = {name: weight.clone() for name, weight in job.warm.items()}
+        trial = Trial(job, POINT, seed=0)
+        for _ in iter(trial.advance, None):
+            pass
+        assert all(torch.equal(before[name], weight) for name, weight in job.warm.items())
+        moved = trial.model.supernet.state_dict()
+        assert any(not torch.equal(before[name], moved[name]) for name in before)
+
+    def test_the_same_seed_finds_the_same_network(self, trained: Trial) -> None:
+        again = Trial(make_job(), POINT, seed=0)
+        for _ in iter(again.advance, None):
+            pass
+        assert again.model.patterns(TASKS) == trained.model.patterns(TASKS)
+        first, second = trained.model.state_dict(), again.model.state_dict()
+        assert all(torch.allclose(first[name].float(), second[name].float(), atol=1e-6) for name in first)
+
+    def test_a_loss_that_is_not_finite_ends_it_with_the_reason(self) -> None:
+        trial = Trial(make_job({"train.lr": 1e30, "train.clip": 1e30}), POINT, seed=0)
+        with pytest.raises(Diverged, match="loss"):
+            for _ in iter(trial.advance, None):
+                pass
+
+    def test_its_figures_are_those_of_its_network(self, trained: Trial, measured: dict[str, Any]) -> None:
+        architecture = trained.model.architecture(TASKS)
+        for m in (1, 27):
+            ratio = effect_cost(architecture, REFERENCE_SIDE, REFERENCE_SIDE, m).ratio
+            assert measured[f"flops_ratio_m{m}"] == ratio
+        assert 0 < measured["flops_ratio_m27"] <= measured["flops_ratio_m1"] <= 1.01
+        assert measured["shared_layers_pct"] == architecture.shared_percent
+        assert measured["patterns"] == len(architecture.patterns)
+        assert measured["dead_points"] == dead_points(architecture.patterns, trained.job.method.min_channels)
+        assert measured["psnr_db"] == oracle_psnr(trained.model, trained.job.valid, torch.device("cpu"))
+        assert set(measured["response"]) == set(AXES)
+
+    def test_device_hours_are_seconds_times_its_devices(self, measured: dict[str, Any], trained: Trial) -> None:
+        assert measured["device_hours"] == pytest.approx(measured["seconds"] / 3600)
+        gpu = Trial(replace(trained.job, gpus=0.5, cpus=4.0), POINT, seed=0)
+        gpu.model.freeze(torch.Generator().manual_seed(0))
+        figures = gpu.measure()
+        assert figures["device_hours"] == pytest.approx(0.5 * figures["seconds"] / 3600)
+
+    @pytest.mark.parametrize("variant", ["TSNet", "TSNet-m"])
+    def test_what_shares_nothing_ends_with_nothing_shared(self, variant: str) -> None:
+        trial = Trial(make_job(), replace(POINT, variant=variant, lambda2=0.0), seed=0)
+        for _ in iter(trial.advance, None):
+            pass
+        assert trial.measure()["shared_layers_pct"] == 0
+
+    def test_what_it_saves_is_the_network_that_it_measured(
+        self, trained: Trial, measured: dict[str, Any], tmp_path: Path
+    ) -> None:
+        trained.save(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors", "architecture.json"}
+        loaded = load_masked(tmp_path / "weights.safetensors").eval()
+        assert loaded.patterns(TASKS) == trained.model.patterns(TASKS)
+        assert oracle_psnr(loaded, trained.job.valid, torch.device("cpu")) == measured["psnr_db"]
+        text = (tmp_path / "architecture.json").read_text(encoding="utf-8")
+        assert Architecture.from_json(json.loads(text)) == trained.model.architecture(TASKS)
+        assert read_extra(tmp_path / "weights.safetensors") == {"variant": POINT.variant}
