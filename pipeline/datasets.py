@@ -66,11 +66,14 @@ def load_eval_photos(folder: Path) -> list[EvalPhoto]:
     places = sorted(place for place in folder.glob("*") if place.is_dir())
     if not places:
         raise UserError(f"{folder} holds no evaluation photos: {_AGAIN}")
-    return [
-        EvalPhoto(
-            name=place.name,
-            clean=read_rgb(place / "clean.png"),
-            degraded=tuple(read_rgb(place / f"{degradation.name}.png") for degradation in degraded_grid()),
-        )
-        for place in places
-    ]
+    try:
+        return [
+            EvalPhoto(
+                name=place.name,
+                clean=read_rgb(place / "clean.png"),
+                degraded=tuple(read_rgb(place / f"{degradation.name}.png") for degradation in degraded_grid()),
+            )
+            for place in places
+        ]
+    except UserError as error:
+        raise UserError(f"{str(error).partition(';')[0]}; {_AGAIN}") from error

@@ -1,14 +1,29 @@
-"""A training seen from a stage: progress lines, a curve, a warning in time."""
+"""A training seen from a stage: its device, progress lines, a curve, a warning in time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
+
 from pipeline.errors import UserError
 from pipeline.progress import Ticker
-from tatsnet.training import Diverged, Progress
+from tatsnet.settings import TrainConfig
+from tatsnet.training import Diverged, Progress, pick_device
 
 Curve = list[dict[str, float | int | str]]
+
+
+def device_of(config: TrainConfig) -> torch.device:
+    """The device of a training.
+
+    Raises:
+        UserError: CUDA is asked for and not there.
+    """
+    try:
+        return pick_device(config.device)
+    except ValueError as error:
+        raise UserError(f"params.yaml: {error}") from error
 
 
 def follow(label: str, steps: Iterator[Progress], iterations: int) -> Curve:

@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 
 from pipeline.datasets import load_eval_photos, load_pack
-from pipeline.training_runs import Curve, follow
+from pipeline.training_runs import Curve, device_of, follow
 from tatsnet.checkpoint import load_dense, load_masked, save_dense, save_masked
 from tatsnet.data import Batch, PairSampler, batches
 from tatsnet.evaluation import oracle_psnr
 from tatsnet.objective import Variant
 from tatsnet.settings import TrainConfig
-from tatsnet.training import finetune, pick_device, train_dense
+from tatsnet.training import finetune, train_dense
 
 SEED_OFFSET = 1000
 """Batches of this stage differ from those of pretrain and search."""
@@ -66,7 +66,7 @@ def run(job: Job) -> Tuned:
     """
     if job.config.threads:
         torch.set_num_threads(job.config.threads)
-    device = pick_device(job.config.device)
+    device = device_of(job.config)
     valid = load_eval_photos(job.valid)
     if job.variant is None:
         network = load_dense(job.weights)

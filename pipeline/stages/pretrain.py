@@ -10,20 +10,20 @@ from pipeline.layout import EVAL, FIGURES, SUPERNET, TRAIN_PIXELS, WEIGHTS
 from pipeline.models import responses_to_json
 from pipeline.progress import say
 from pipeline.stage import Context, Stage, main
-from pipeline.training_runs import follow
+from pipeline.training_runs import device_of, follow
 from tatsnet.checkpoint import save_dense
 from tatsnet.data import PairSampler, batches
 from tatsnet.evaluation import input_psnr, oracle_psnr, response
 from tatsnet.latency import threads
 from tatsnet.supernet import SuperNetwork
-from tatsnet.training import pick_device, train_dense
+from tatsnet.training import train_dense
 
 
 def work(context: Context) -> None:
     """Train, measure on the validation crops, write `models/supernet`."""
     params = context.params
     config, iterations = params.train, params.pretrain.iterations
-    device = pick_device(config.device)
+    device = device_of(config)
     network = SuperNetwork(params.network, torch.Generator().manual_seed(config.seed))
     pack = load_pack(context.root / TRAIN_PIXELS)
     sampler = PairSampler(pack, patch=config.patch, batch=config.batch, relative=False, seed=config.seed)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from pipeline.training_runs import device_of, follow
+from tatsnet.settings import TrainConfig
+from tatsnet.training import Diverged, Progress
+
+
+def steps(count: int, diverges: bool = False) -> Iterator[Progress]:
+    for i in range(1, count + 1):
+        loss = 1 / i
+        yield Progress(iteration=25 * i, iterations=25 * count, phase="open", loss=loss, terms={"l1": loss})
+    if diverges:
+        raise Diverged("the loss became nan at iteration 100 of 200")
+
+
+def test_the_curve_has_every_report_in_order() -> None:
+    curve = follow("pretrain", steps(4), 100)
+    assert curve == [{"iteration": 25 * i, "phase": "open", "l1": 1 / i} for i in range(1, 5)]
+
+
+def test_the_end_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    follow("pretrain", steps(4), 100)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"pretrain  100/100  loss {(1 + 1 / 2 + 1 / 3 + 1 / 4) / 4:.4f}")
+
+
+def test_the_shown_loss_is_the_mean_of_the_last_eight(capsys: pytest.CaptureFixture[str]) -> None:
+    follow("pretrain", steps(20), 500)
+    assert f"loss {sum(1 / i for i in range(13, 21)) / 8:.4f}" in capsys.readouterr().out
+
+
+def test_a_divergence_is_the_user_s_to_mend_and_says_where_and_how() -> None:
+    with pytest.raises(UserError, match=r"^pretrain: the loss became nan at iteration 100 .*train\.lr.*params\.yaml"):
+        follow("pretrain", steps(4, diverges=True), 200)
+
+
+def test_the_device_is_the_one_that_is_asked_for() -> None:
+    assert device_of(TrainConfig(device="cpu")) == torch.device("cpu")
+    assert device_of(TrainConfig(device="auto")).type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
+def test_a_device_that_is_not_there_is_the_user_s_to_mend() -> None:
+    with pytest.raises(UserError, match=r"params\.yaml: train\.device is cuda"):
+        device_of(TrainConfig(device="cuda"))
