@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.layout import PRUNED
+from pipeline.measuring import Dense, Extracted, Measured
+from pipeline.stages.benchmark import (
+    extracted_parameters,
+    pictures_of,
+    processor,
+    register,
+    stage_seconds,
+    time_networks,
+    trial_points,
+)
+from pipeline.tracking import Found, NullTracker
+from tatsnet.extraction import extract
+from tatsnet.metrics import psnr
+from tatsnet.restorer import Restorer
+from tatsnet.supernet import SuperNetwork
+from tests.pipeline.report.factory import metrics, network
+from tests.pipeline.search.jobs import smooth_photo
+from tests.pipeline.stages.project import context, trial_row
+from tests.tatsnet.networks import TINY, frozen_network
+
+
+def test_trial_points_are_the_finished_trials_with_front_and_picks() -> None:
+    rows = [trial_row(0, 24.0, 0.02), trial_row(1, 26.0, 0.1), trial_row(2, 28.0, 0.01, state="failed")]
+    picks = [{"name": "knee", "trial": 0}, {"name": "best", "trial": 1}, {"name": "budget", "trial": 0}]
+    points = trial_points(rows, {"pareto": [0], "picks": picks})
+    assert [(point.number, point.pareto, point.pick) for point in points] == [
+        (0, True, "knee, budget"),
+        (1, False, "best"),
+    ]
+    assert (points[1].psnr_db, points[1].flops_ratio_m27, points[1].flops_ratio_m1) == (26.0, 0.1, 0.2)
+
+
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory: pytest.TempPathFactory) -> Extracted:
+    return Extracted(Restorer.load(extract(frozen_network(4), tmp_path_factory.mktemp("models") / "net").folder))
+
+
+def test_an_open_network_has_the_parameters_of_a_dense_one_without_its_shared_scales(tmp_path: Path) -> None:
+    dense = sum(p.numel() for p in SuperNetwork(TINY).parameters())
+    extract(frozen_network(0, 30.0, prune=False), tmp_path / "open")
+    extract(frozen_network(4), tmp_path / "pruned")
+    assert extracted_parameters(tmp_path / "open") == pytest.approx(dense, rel=0.02)
+    assert extracted_parameters(tmp_path / "pruned") < 0.9 * dense
+
+
+def test_every_network_is_timed_at_every_size_and_number_of_threads(tmp_path: Path, extracted: Extracted) -> None:
+    sizes, before = ["16x16", "24x16"], torch.get_num_threads()
+    networks: dict[str, Measured] = {"dense": Dense(SuperNetwork(TINY)), "knee": extracted}
+    cells = time_networks(networks, context(tmp_path, {"benchmark.sizes": sizes, "benchmark.repeats": 1}))
+    counts = sorted({1, len(os.sched_getaffinity(0))})
+    for name in networks:
+        assert [(size, count) for size, count, _ in cells[name]] == [(size, n) for size in sizes for n in counts]
+        assert all(timing.ms_per_effect > 0 for *_, timing in cells[name])
+    assert torch.get_num_threads() == before
+
+
+def test_the_contact_sheet_shows_27_effects_of_one_degraded_photo(tmp_path: Path, extracted: Extracted) -> None:
+    clean = smooth_photo(24, 31, 0)
+    Image.fromarray(clean).save(tmp_path / "photo.png")
+    pictures = pictures_of("knee", extracted, tmp_path / "photo.png", 0)
+    assert (pictures.network, pictures.photo) == ("knee", "photo.png")
+    assert len({task for task, _ in pictures.effects}) == 27
+    assert np.array_equal(pictures.clean, clean)
+    assert psnr(pictures.input_image, clean) < 35
+    assert all(image.shape == clean.shape for _, image in pictures.effects)
+
+
+class Registry(NullTracker):
+    """A tracker that only remembers what it is asked to register."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Path, Mapping[str, str], Sequence[str]]] = []
+
+    def register(
+        self, run_id: str, name: str, folder: Path, *, tags: Mapping[str, str], aliases: Sequence[str] = ()
+    ) -> str:
+        self.calls.append((name, folder, tags, aliases))
+        return str(len(self.calls))
+
+
+def test_picks_of_one_trial_are_one_version_with_every_alias(tmp_path: Path) -> None:
+    registry = Registry()
+    made = metrics()
+    base = network("knee")
+    picks = tuple(replace(base, name=name, trial=trial) for name, trial in (("knee", 3), ("best", 5), ("budget", 3)))
+    register(replace(context(tmp_path), tracker=registry), replace(made, picks=picks))
+    assert [(name, folder, list(aliases)) for name, folder, _, aliases in registry.calls] == [
+        ("tiny", tmp_path / PRUNED / "knee", ["knee", "budget"]),
+        ("tiny", tmp_path / PRUNED / "best", ["best"]),
+    ]
+    tags = registry.calls[0][2]
+    assert tags["trial"] == "3"
+    assert float(tags["psnr_db"]) == pytest.approx(base.psnr_db, abs=1e-3)
+    assert float(tags["flops_ratio_m27"]) == pytest.approx(base.flops_ratio_m27, abs=1e-4)
+
+
+class Runs(NullTracker):
+    """A tracker with these runs."""
+
+    def __init__(self, *runs: Found) -> None:
+        self._runs = runs
+
+    def find(self, tags: Mapping[str, str] | None = None) -> list[Found]:
+        return [run for run in self._runs if (tags or {}).items() <= run.tags.items()]
+
+
+def test_the_seconds_are_those_of_the_runs_that_made_the_present_outputs(tmp_path: Path) -> None:
+    runs = [
+        Found(id=name, name=stage, status="FINISHED", tags={"stage": stage}, metrics={"seconds": seconds})
+        for name, stage, seconds in (("a", "search", 1.0), ("b", "search", 2.0), ("c", "degrade", 3.0))
+    ]
+    for stage, run_id in (("search", "a"), ("degrade", "gone")):
+        path = tmp_path / ".state" / "runs" / f"{stage}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"run_id": run_id}))
+    assert stage_seconds(replace(context(tmp_path), tracker=Runs(*runs))) == {"search": 1.0}
+
+
+def test_the_processor_has_a_name() -> None:
+    assert processor().strip()

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from pipeline.layout import PRUNED, SELECTED_FILE, TUNED, WEIGHTS
+from pipeline.stages.extract import work
+from tatsnet.checkpoint import save_masked
+from tatsnet.extraction import NotEqual, extract
+from tatsnet.restorer import Restorer
+from tests.pipeline.stages.project import content, context
+from tests.tatsnet.networks import frozen_network
+
+PICKS = [
+    {"name": "knee", "trial": 3, "variant": "TA+TSNet"},
+    {"name": "best", "trial": 7, "variant": "TA+TSNet"},
+    {"name": "budget", "trial": 3, "variant": "TA+TSNet"},
+]
+SHARED = {3: 4, 7: 0}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for trial, shared in SHARED.items():
+        (tmp_path / TUNED / f"{trial:04d}").mkdir(parents=True)
+        model = frozen_network(shared, seed=trial)
+        save_masked(tmp_path / TUNED / f"{trial:04d}" / WEIGHTS, model, gamma=0.5, sharing=True)
+    (tmp_path / SELECTED_FILE).parent.mkdir()
+    (tmp_path / SELECTED_FILE).write_text(json.dumps({"picks": PICKS}))
+    return tmp_path
+
+
+def test_every_pick_is_a_network_that_restores_as_its_masked_one(project: Path) -> None:
+    work(context(project))
+    assert {path.name for path in (project / PRUNED).iterdir()} == {"knee", "best", "budget"}
+    image, task = torch.rand(1, 3, 9, 12, generator=torch.Generator().manual_seed(0)), (0.3, 0.0, 1.0)
+    for pick in PICKS:
+        restorer = Restorer.load(project / PRUNED / str(pick["name"]))
+        restored = restorer.effect_tensor(restorer.encode_tensor(image), task)
+        with torch.inference_mode():
+            expected = frozen_network(SHARED[int(str(pick["trial"]))], seed=int(str(pick["trial"])))(
+                image, torch.tensor([task])
+            )
+        assert torch.allclose(restored, expected, atol=1e-5)
+
+
+def test_picks_of_one_trial_are_one_network(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work(context(project))
+    assert content(project / PRUNED / "knee") == content(project / PRUNED / "budget")
+    assert content(project / PRUNED / "knee") != content(project / PRUNED / "best")
+    assert "budget is the same network as knee" in capsys.readouterr().out
+
+
+def test_one_that_is_not_equal_is_named_and_nothing_is_replaced(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work(context(project))
+    before = content(project / PRUNED)
+
+    def refuse_the_second(model: Any, folder: Path) -> Any:
+        if folder.name == "best":
+            raise NotEqual("differs by 0.1 from the masked network")
+        return extract(model, folder)
+
+    monkeypatch.setattr("pipeline.stages.extract.extract", refuse_the_second)
+    with pytest.raises(UserError, match=r"best \(trial 7\) was not written: differs by 0\.1"):
+        work(context(project))
+    assert content(project / PRUNED) == before

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.layout import DENSE
+from pipeline.stages.finetune import make_jobs
+from tatsnet.objective import Variant
+from tests.pipeline.stages.project import context
+
+PICKS = [
+    {"name": "knee", "trial": 3, "variant": "TA+TSNet"},
+    {"name": "best", "trial": 7, "variant": "TSNet-m"},
+    {"name": "budget", "trial": 3, "variant": "TA+TSNet"},
+]
+
+
+def test_every_trial_is_trained_once_and_dense_first(tmp_path: Path) -> None:
+    jobs = make_jobs(context(tmp_path), PICKS, tmp_path / "tuned")
+    assert list(jobs) == [DENSE, "0003", "0007"]
+    assert "knee+budget" in jobs["0003"].label
+    assert [job.variant for job in jobs.values()] == [None, Variant("TA+TSNet"), Variant("TSNet-m")]
+
+
+def test_dense_gets_what_a_pick_got_in_all(tmp_path: Path) -> None:
+    jobs = make_jobs(context(tmp_path), PICKS, tmp_path / "tuned")
+    assert {place: job.iterations for place, job in jobs.items()} == {DENSE: 60 + 30, "0003": 30, "0007": 30}
+
+
+def test_each_reads_its_own_and_writes_its_own(tmp_path: Path) -> None:
+    jobs = make_jobs(context(tmp_path), PICKS, tmp_path / "tuned")
+    assert len({job.weights for job in jobs.values()}) == len({job.target for job in jobs.values()}) == 3
+    assert jobs["0007"].weights == tmp_path / "search" / "trials" / "0007" / "weights.safetensors"
+    assert jobs["0007"].target == tmp_path / "tuned" / "0007" / "weights.safetensors"

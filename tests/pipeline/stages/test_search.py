@@ -1,0 +1,183 @@
+"""What stands around the runner: whose study it is, what a worker gets, what the terminal shows, what is handed on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+from pipeline.layout import CLEAN, FIGURES, SUPERNET, TRIALS, TRIALS_FILE, WEIGHTS
+from pipeline.models import responses_to_json
+from pipeline.search.ledger import Ledger
+from pipeline.search.runner import Asked
+from pipeline.search.store import Store
+from pipeline.stages import degrade
+from pipeline.stages.search import Reporter, collect, make_job, study_key
+from tatsnet.architecture import NetworkConfig
+from tatsnet.checkpoint import save_dense
+from tatsnet.evaluation import Response
+from tatsnet.supernet import SuperNetwork
+from tests.pipeline.search.spaces import search_config
+from tests.pipeline.stages.project import clean_photos, context
+
+FIGURE = {"flops_ratio_m1": 0.25, "flops_ratio_m27": 0.125, "shared_layers_pct": 50.0}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """What the search reads."""
+    clean_photos(tmp_path)
+    degrade.work(context(tmp_path))
+    put_network(tmp_path, seed=0)
+    return tmp_path
+
+
+def put_network(root: Path, seed: int) -> None:
+    (root / SUPERNET).mkdir(parents=True, exist_ok=True)
+    network = SuperNetwork(NetworkConfig(width=8, blocks=1), torch.Generator().manual_seed(seed))
+    save_dense(root / SUPERNET / WEIGHTS, network)
+    answers = {axis: Response(range=2.0, evenness=1.0) for axis in ("deblur", "denoise", "dejpeg")}
+    figures = {"input_psnr_db": 20.0, "psnr_db": 25.0, "response": responses_to_json(answers)}
+    (root / SUPERNET / FIGURES).write_text(json.dumps(figures))
+
+
+def key(root: Path, changes: dict[str, Any] | None = None) -> str:
+    return study_key(root, context(root, changes).params)
+
+
+class TestStudy:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"search.trials": 99},
+            {"search.resources": {"concurrent": 7, "cpus_per_trial": 3.0}},
+            {"select.budgets": [0.1]},
+            {"finetune.iterations": 7},
+        ],
+        ids=lambda changes: next(iter(changes)),
+    )
+    def test_it_goes_on_when_no_trial_would_differ(self, project: Path, changes: dict[str, Any]) -> None:
+        assert key(project, changes) == key(project)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"search.seed": 1},
+            {"search.schedule.iterations": 61},
+            {"search.method.ema": 0.2},
+            {"search.space.gamma.low": 0.81},
+            {"search.suggestions": []},
+            {"search.variants": ["TSNet", "TA+TSNet"]},
+            {"train.lr": 0.001},
+            {"eval.seed": 9},
+            {"network.blocks": 2},
+        ],
+        ids=lambda changes: next(iter(changes)),
+    )
+    def test_another_one_begins_when_a_trial_would_differ(self, project: Path, changes: dict[str, Any]) -> None:
+        assert key(project, changes) != key(project)
+
+    def test_other_weights_to_start_from_begin_another_one(self, project: Path) -> None:
+        before = key(project)
+        put_network(project, seed=1)
+        assert key(project) != before
+
+    def test_other_photos_begin_another_one(self, project: Path) -> None:
+        before = key(project)
+        path = project / CLEAN / "manifest.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"dataset_sha256": "0" * 64}))
+        assert key(project) != before
+
+
+def test_a_job_holds_what_the_earlier_stages_made(project: Path) -> None:
+    job = make_job(context(project))
+    assert len(job.pack.shapes) == 2
+    assert len(job.valid) == 2
+    assert job.dense_response["denoise"].range == 2.0
+    SuperNetwork(job.network).load_state_dict(dict(job.warm))
+
+
+def make_ledger() -> Ledger:
+    return Ledger(optuna.storages.InMemoryStorage(), "study", search_config())
+
+
+def record(psnr_db: float, key: str) -> dict[str, Any]:
+    return {"psnr_db": psnr_db, "key": key, "response": {"denoise": {"range": 1.0, "evenness": 0.5}}, **FIGURE}
+
+
+class TestReporter:
+    def test_every_turn_of_a_trial_is_one_line(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        ledger = make_ledger()
+        reporter = Reporter(context(tmp_path), ledger, "study")
+        number, point = ledger.ask()
+        asked = Asked(number=number, key="k", point=point)
+        reporter.started(asked)
+        reporter.reached(asked, {"reached": 6, "phase": "open", "loss": 0.125})
+        reporter.reached(asked, {"trial_id": "of no rung"})
+        ledger.finish(number, record(25.5, "k"))
+        reporter.ended(asked, record(25.5, "k"), None)
+        started, reached, ended = capsys.readouterr().out.splitlines()
+        assert "trial 0 starts: TSNet  lambda1 0.001" in started
+        assert "trial 0  6/60 open  loss 0.1250  [0/3 trials finished]" in reached
+        assert "trial 0 finished  25.50 dB, FLOPs 25.0 % (M = 1) 12.5 % (M = 27), 50 % shared" in ended
+        assert "[1/3 trials finished, about " in ended
+        assert ended.endswith(" left]")
+
+    @pytest.mark.parametrize("figures", [{}, record(19.0, "k")], ids=["without figures", "with figures"])
+    def test_a_failure_is_told_with_its_reason(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], figures: dict[str, Any]
+    ) -> None:
+        ledger = make_ledger()
+        reporter = Reporter(context(tmp_path), ledger, "study")
+        number, point = ledger.ask()
+        asked = Asked(number=number, key="k", point=point)
+        reporter.started(asked)
+        reporter.ended(asked, figures, "dead slider: denoise")
+        line = capsys.readouterr().out.splitlines()[-1]
+        assert "FAILED: dead slider: denoise" in line
+        assert ("19.00 dB" in line) is bool(figures)
+
+
+class TestCollect:
+    @pytest.fixture
+    def ledger(self) -> Ledger:
+        ledger = make_ledger()
+        for end in ("finish", "fail", "finish"):
+            number, _ = ledger.ask()
+            if end == "finish":
+                ledger.finish(number, record(25.0 + number, f"key{number}"))
+            else:
+                ledger.fail(number, "diverged", {"key": f"key{number}"})
+        return ledger
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        store = Store(str(tmp_path / "store"))
+        for number in (0, 2):
+            (tmp_path / f"net{number}").mkdir()
+            (tmp_path / f"net{number}" / WEIGHTS).write_text(f"weights {number}")
+            store.put(f"key{number}", tmp_path / f"net{number}")
+        return store
+
+    def test_finished_networks_and_all_rows_are_handed_on(self, project: Path, ledger: Ledger, store: Store) -> None:
+        finished = collect(context(project), ledger, "study", store)
+        assert [row["number"] for row in finished] == [0, 2]
+        data = json.loads((project / TRIALS_FILE).read_text())
+        assert [(row["number"], row["state"]) for row in data["trials"]] == [
+            (0, "finished"),
+            (1, "failed"),
+            (2, "finished"),
+        ]
+        assert data["dense"] == {"psnr_db": 25.0, "input_psnr_db": 20.0}
+        for row in finished:
+            assert (project / TRIALS / row["folder"] / WEIGHTS).read_text() == f"weights {row['number']}"
+        assert {path.name for path in (project / TRIALS).iterdir()} == {"0000", "0002"}
+
+    def test_what_was_there_before_is_replaced(self, project: Path, ledger: Ledger, store: Store) -> None:
+        (project / TRIALS / "0077").mkdir(parents=True)
+        collect(context(project), ledger, "study", store)
+        assert not (project / TRIALS / "0077").exists()

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import pipeline.models
+import tatsnet
+from pipeline.models import code_version, key_of, responses_from_json, responses_to_json
+from tatsnet.architecture import NetworkConfig
+from tatsnet.evaluation import Response
+from tests.pipeline.search.spaces import space, suggestion
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Both packages' source as a copy, which the code version is then taken of."""
+    for package in (tatsnet, pipeline):
+        assert package.__file__ is not None
+        source = Path(package.__file__).parent
+        shutil.copytree(source, tmp_path / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(tatsnet, "__file__", str(tmp_path / "tatsnet" / "__init__.py"))
+    monkeypatch.setattr(pipeline.models, "__file__", str(tmp_path / "pipeline" / "models.py"))
+    return tmp_path
+
+
+def test_the_same_code_has_the_same_version(copied: Path) -> None:
+    assert code_version() == code_version()
+    assert len(code_version()) == 16
+
+
+@pytest.mark.parametrize("name", ["tatsnet/training.py", "pipeline/search/trial.py", "pipeline/search/space.py"])
+def test_what_makes_a_trial_makes_another_version(copied: Path, name: str) -> None:
+    before = code_version()
+    with (copied / name).open("a") as file:
+        file.write("# changed\n")
+    assert code_version() != before
+
+
+def test_what_only_shows_trials_makes_no_other_version(copied: Path) -> None:
+    before = code_version()
+    for name in ("pipeline/report/tables.py", "pipeline/stages/select.py"):
+        with (copied / name).open("a") as file:
+            file.write("# changed\n")
+    assert code_version() == before
+
+
+PARTS = {"space": space(), "suggestions": (suggestion(), suggestion("TSNet")), "seed": 0, "network": NetworkConfig()}
+
+
+def test_a_key_does_not_depend_on_the_order_of_its_parts() -> None:
+    assert key_of(PARTS) == key_of(dict(reversed(PARTS.items())))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"space": space(gamma=(0.8, 0.96))},
+        {"suggestions": (suggestion("TSNet"), suggestion())},
+        {"suggestions": (suggestion(),)},
+        {"network": replace(NetworkConfig(), blocks=31)},
+        {"more": None},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_part_of_a_key_counts(change: dict[str, object]) -> None:
+    assert key_of(PARTS | change) != key_of(PARTS)
+
+
+def test_responses_come_back_as_they_were() -> None:
+    answers = {"deblur": Response(range=3.25, evenness=0.5), "denoise": Response(range=1 / 3, evenness=1.0)}
+    assert responses_from_json(responses_to_json(answers)) == answers

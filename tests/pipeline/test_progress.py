@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.progress import Ticker, duration, say
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.4, "0 s"),
+        (48.4, "48 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (60, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.4, "59 min 59 s"),
+        (3599.6, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+        (360_000, "100 h 00 min"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+class Bench:
+    """A ticker with a clock that is set by hand."""
+
+    def __init__(self, total: int, every: float = 5.0) -> None:
+        self.now, self.lines = 100.0, list[str]()
+        self.ticker = Ticker("search", total, every, out=self.lines.append, clock=lambda: self.now)
+
+    def at(self, now: float, done: int, note: str = "") -> None:
+        self.now = 100.0 + now
+        self.ticker.at(done, note)
+
+
+def test_lines_say_what_how_far_and_how_long_still() -> None:
+    bench = Bench(400)
+    bench.at(10, 100, "loss 0.1")
+    assert bench.lines == ["search  100/400  loss 0.1  30 s left"]
+
+
+def test_at_most_one_line_every_few_seconds() -> None:
+    bench = Bench(1000)
+    for step in range(1, 1000):
+        bench.at(step / 10, step)
+    assert len(bench.lines) == 19
+    assert bench.lines[0].startswith("search  50/1000  ")
+
+
+def test_the_end_is_always_told_with_the_time_it_took() -> None:
+    bench = Bench(3)
+    bench.at(1, 1)
+    bench.at(2, 3)
+    assert bench.lines == ["search  3/3  2 s"]
+
+
+def test_nothing_done_yet_has_no_forecast() -> None:
+    bench = Bench(3)
+    bench.at(6, 0)
+    assert bench.lines == ["search  0/3  6 s"]
+
+
+def test_without_an_interval_every_step_is_told() -> None:
+    bench = Bench(3, every=0)
+    for step in (1, 2, 3):
+        bench.at(0, step)
+    assert len(bench.lines) == 3
+
+
+def test_a_line_is_out_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    say("a line")
+    assert capfd.readouterr().out == "a line\n"
