@@ -30,10 +30,11 @@ def test_no_machine_s_paths(root: Path, tracked: list[Path]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "is_one"),
-    [("open('/home/ann/x')", True), ("-o /opt/tool/x", True), ("https://x.org/home/page", False), ("~/work/x", False)],
+    [("open('/HOME/ann/x')", True), ("-o /HOME/tool/x", True), ("https://x.org/HOME/page", False), ("~/HOME/x", False)],
 )
-def test_what_counts_as_a_machine_s_path(text: str, is_one: bool) -> None:
-    assert bool(MACHINE_PATH.search(text)) is is_one
+@pytest.mark.parametrize("top", ["home", "root", "opt"])
+def test_what_counts_as_a_machine_s_path(text: str, is_one: bool, top: str) -> None:
+    assert bool(MACHINE_PATH.search(text.replace("HOME", top))) is is_one
 
 
 def test_no_large_file(root: Path, tracked: list[Path]) -> None:
