@@ -119,7 +119,7 @@ def figures_of(
         architecture, model = dense_architecture(params.network), None
         parameters = dense_parameters(params.network)
     oracle = oracle_quality(network.restore, test)
-    scored = test[: params.benchmark.best_of_27_crops or len(test)]
+    scored = evenly(test, params.benchmark.best_of_27_crops or len(test))
     best = best_of_27(network, scored)
     latency = tuple(
         LatencyCell(
@@ -155,6 +155,12 @@ def figures_of(
         latency=latency,
         speedup_27=latency[-1].speedup,
     )
+
+
+def evenly(photos: list[EvalPhoto], count: int) -> list[EvalPhoto]:
+    """So many of the photos, evenly spread over the list."""
+    count = min(count, len(photos))
+    return [photos[(2 * k + 1) * len(photos) // (2 * count)] for k in range(count)]
 
 
 def extracted_parameters(folder: Path) -> int:
