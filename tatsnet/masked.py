@@ -105,7 +105,11 @@ class MaskedNetwork(nn.Module):
         if not self.searches_sharing:
             return self.fixed_shared_N
         self.consensus.accumulate(self.consensus.agree(preference_BNC))
-        return self.consensus.shared()
+        return self.consensus.shared() & self._may_share()
+
+    def _may_share(self) -> Tensor:
+        limit = self.network.points - self.method.specific_points
+        return torch.arange(self.network.points, device=self.fixed_shared_N.device) < limit
 
     @torch.no_grad()
     def freeze(self, generator: torch.Generator) -> None:
@@ -114,7 +118,7 @@ class MaskedNetwork(nn.Module):
         mean = torch.stack([self.controller(part).mean(0) for part in tasks.chunk(8)]).mean(0)
         self.consensus.preference_NC.copy_(mean if self.method.prune else torch.ones_like(mean))
         if self.searches_sharing:
-            self.fixed_shared_N.copy_(self.consensus.final_shared())
+            self.fixed_shared_N.copy_(self.consensus.final_shared() & self._may_share())
         self.is_frozen.fill_(True)
         self.controller.requires_grad_(False)
 

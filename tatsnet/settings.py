@@ -97,6 +97,8 @@ class MethodConfig:
         min_channels: channels kept at every selection point, whatever the gates say.
         ema: weight of the new batch in eq. 7 and 9.
         controller_hidden: width of the controller's two hidden layers.
+        specific_points: the last so many selection points stay task-specific whatever the tasks agree on, so that the
+            sliders keep something to move; 0 is the paper's.
         prune: False keeps every channel (Table 3).
         shared_points: a fixed number of shared selection points in place of eq. 8-10 (Table 3); None searches.
 
@@ -108,6 +110,7 @@ class MethodConfig:
     min_channels: int = 8
     ema: float = 0.1
     controller_hidden: int = 64
+    specific_points: int = 0
     prune: bool = True
     shared_points: int | None = None
 
@@ -116,6 +119,7 @@ class MethodConfig:
         _require(self.min_channels >= 0, f"min_channels must be at least 0, got {self.min_channels}")
         _require(0 < self.ema <= 1, f"ema must be in (0, 1], got {self.ema}")
         _require(self.controller_hidden >= 1, f"controller_hidden must be at least 1, got {self.controller_hidden}")
+        _require(self.specific_points >= 0, f"specific_points must be at least 0, got {self.specific_points}")
         _require(
             self.shared_points is None or self.shared_points >= 0,
             f"shared_points must be at least 0 or null, got {self.shared_points}",

@@ -57,6 +57,9 @@ def cross_check(params: Params) -> Iterator[tuple[Place, str]]:
     if method.min_channels > network.width:
         place: Place = ("search", "method", "min_channels")
         yield place, f"is more than the network has: {method.min_channels} > network.width {network.width}"
+    if method.specific_points > network.points:
+        message = f"is more than the network has: {method.specific_points} > {network.points} (3 x network.blocks + 3)"
+        yield ("search", "method", "specific_points"), message
     if method.shared_points is not None and method.shared_points > network.points:
         message = f"is more than the network has: {method.shared_points} > {network.points} (3 x network.blocks + 3)"
         yield ("search", "method", "shared_points"), message

@@ -94,6 +94,14 @@ def test_a_shared_gate_passes_the_gradient_on_to_every_task() -> None:
     assert all(g is not None and g.abs().sum() > 0 for g in grads)
 
 
+@pytest.mark.parametrize(("specific", "left"), [(0, 9), (3, 6), (9, 0), (12, 0)])
+def test_the_last_points_may_be_kept_task_specific(specific: int, left: int) -> None:
+    model = with_agreement(masked(specific_points=specific), 9)
+    assert int(model.gates(tasks(), Phase.JOINT).shared_N.sum()) == left
+    model.freeze(seeded())
+    assert model.shared == left
+
+
 def test_tsnet_never_shares() -> None:
     model = masked(sharing=False)
     for _ in range(30):
