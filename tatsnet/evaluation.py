@@ -23,7 +23,7 @@ FULL = (Degradation(blur=4), Degradation(noise=50), Degradation(quality=10))
 """Each axis degraded in full, the others not at all."""
 
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
-DEAD_RANGE = 0.2
+DEAD_RANGE = 0.1
 """A slider that moves the output by less than this (RMS, 8-bit steps) from end to end is dead: nobody would see it."""
 
 

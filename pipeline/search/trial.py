@@ -125,13 +125,13 @@ def dead_points(patterns: tuple[tuple[tuple[int, ...], ...], ...], floor: int) -
     return sum(all(len(pattern[point]) <= floor for pattern in patterns) for point in range(len(patterns[0])))
 
 
-DEAD_SHARE = 0.04
+DEAD_SHARE = 0.02
 
 
 def dead_slider(found: Mapping[str, Any], dense: Mapping[str, Response]) -> str | None:
     """Why a network no longer answers its sliders, or None.
 
-    A slider is dead when, from end to end, it moves the output by less than a twenty-fifth of what it moves the dense
+    A slider is dead when, from end to end, it moves the output by less than a fiftieth of what it moves the dense
     network's, or by less than DEAD_RANGE.
     """
     for axis, answer in found.items():

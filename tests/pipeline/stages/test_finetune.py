@@ -23,7 +23,7 @@ def test_every_trial_is_trained_once_and_dense_first(tmp_path: Path) -> None:
 
 def test_dense_gets_what_a_pick_got_in_all(tmp_path: Path) -> None:
     jobs = make_jobs(context(tmp_path), PICKS, tmp_path / "tuned")
-    assert {place: job.iterations for place, job in jobs.items()} == {DENSE: 60 + 30, "0003": 30, "0007": 30}
+    assert {place: job.iterations for place, job in jobs.items()} == {DENSE: 100 + 30, "0003": 30, "0007": 30}
 
 
 def test_each_reads_its_own_and_writes_its_own(tmp_path: Path) -> None:

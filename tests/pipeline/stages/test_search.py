@@ -67,7 +67,7 @@ class TestStudy:
         "changes",
         [
             {"search.seed": 1},
-            {"search.schedule.iterations": 61},
+            {"search.schedule.iterations": 101},
             {"search.method.ema": 0.2},
             {"search.space.gamma.low": 0.81},
             {"search.suggestions": []},
@@ -122,7 +122,7 @@ class TestReporter:
         reporter.ended(asked, record(25.5, "k"), None)
         started, reached, ended = capsys.readouterr().out.splitlines()
         assert "trial 0 starts: TSNet  lambda1 0.001" in started
-        assert "trial 0  6/60 open  loss 0.1250  [0/3 trials finished]" in reached
+        assert "trial 0  6/100 open  loss 0.1250  [0/3 trials finished]" in reached
         assert "trial 0 finished  25.50 dB, FLOPs 25.0 % (M = 1) 12.5 % (M = 27), 50 % shared" in ended
         assert "[1/3 trials finished, about " in ended
         assert ended.endswith(" left]")
