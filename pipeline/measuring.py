@@ -27,6 +27,7 @@ TASKS: tuple[Task, ...] = tuple(degradation.task for degradation in evaluation_g
 NIQE_DEGRADATIONS = (Degradation(0.0, 25.0, None), Degradation(2.0, 0.0, 60), Degradation(2.0, 25.0, 60))
 """What the whole test photos are degraded by before NIQE looks at them restored."""
 
+CPU = torch.device("cpu")
 HD = (720, 1280)
 LEVELS = (0.25, 0.5, 0.75, 1.0)
 DENSE_SAMPLE = 9
@@ -54,7 +55,7 @@ class Dense:
 
     def effects(self, image_BCHW: Tensor, tasks: Sequence[Task]) -> list[Tensor]:
         """Effects of one image, one whole inference each."""
-        return [self.network(image_BCHW, torch.tensor([task])) for task in tasks]
+        return [self.network(image_BCHW, torch.tensor([task], device=image_BCHW.device)) for task in tasks]
 
 
 class Extracted:
@@ -77,36 +78,38 @@ class Extracted:
 Measured = Dense | Extracted
 
 
-def oracle_quality(restore: Restore, photos: Sequence[EvalPhoto]) -> Quality:
+def oracle_quality(restore: Restore, photos: Sequence[EvalPhoto], device: torch.device = CPU) -> Quality:
     """With the task vector of the true degradation, over 26 degradations of every photo."""
     scores = [
         (psnr(out, photo.clean), ssim(out, photo.clean))
-        for photo, outs in oracle_outputs(restore, photos, torch.device("cpu"))
+        for photo, outs in oracle_outputs(restore, photos, device)
         for out in outs
     ]
     return Quality(psnr_db=float(np.mean([s[0] for s in scores])), ssim=float(np.mean([s[1] for s in scores])))
 
 
 @torch.inference_mode()
-def best_of_27(network: Measured, photos: Sequence[EvalPhoto]) -> Quality:
+def best_of_27(network: Measured, photos: Sequence[EvalPhoto], device: torch.device = CPU) -> Quality:
     """The best of the 27 effects per degraded input, PSNR and SSIM each by its own best (paper, Table 2)."""
     best = []
     for photo in photos:
         for degraded in photo.degraded:
-            batch = to_batch([degraded], torch.device("cpu"))
+            batch = to_batch([degraded], device)
             images = [to_images(effect)[0] for effect in network.effects(batch, TASKS)]
             scores = [(psnr(image, photo.clean), ssim(image, photo.clean)) for image in images]
             best.append((max(s[0] for s in scores), max(s[1] for s in scores)))
     return Quality(psnr_db=float(np.mean([b[0] for b in best])), ssim=float(np.mean([b[1] for b in best])))
 
 
-def naturalness(network: Measured, photos: Sequence[Image], model: PristineModel, seed: int) -> float:
+def naturalness(
+    network: Measured, photos: Sequence[Image], model: PristineModel, seed: int, device: torch.device = CPU
+) -> float:
     """Mean NIQE of whole photos, degraded three ways and restored with the oracle task vector; lower is better."""
     scores = []
     for index, photo in enumerate(photos):
         for d in NIQE_DEGRADATIONS:
             degraded = degrade(photo, d, np.random.default_rng([seed, index]))
-            restored = restore_all(network.restore, [degraded], [d.task], torch.device("cpu"))[0]
+            restored = restore_all(network.restore, [degraded], [d.task], device)[0]
             scores.append(niqe(restored, model))
     return float(np.mean(scores))
 

@@ -26,6 +26,7 @@ from pipeline.layout import (
     WEIGHTS,
 )
 from pipeline.measuring import (
+    CPU,
     DENSE_SAMPLE,
     HD,
     TASKS,
@@ -64,6 +65,7 @@ from tatsnet.images import list_images
 from tatsnet.latency import Timing, Work, measure, threads
 from tatsnet.niqe import LEAST_SIDE, load_pristine
 from tatsnet.restorer import Restorer
+from tatsnet.training import pick_device
 
 STAGES = ("download", "degrade", "pretrain", "search", "select", "finetune", "extract")
 SHOWN = Degradation(2.0, 25.0, 60)
@@ -108,6 +110,7 @@ def figures_of(
     test: list[EvalPhoto],
     wholes: list[Image],
     cells: dict[str, list[tuple[str, int, Timing]]],
+    device: torch.device,
 ) -> NetworkFigures:
     """Everything about one network."""
     params, root = context.params, context.root
@@ -118,9 +121,9 @@ def figures_of(
     else:
         architecture, model = dense_architecture(params.network), None
         parameters = dense_parameters(params.network)
-    oracle = oracle_quality(network.restore, test)
+    oracle = oracle_quality(network.restore, test, device)
     scored = evenly(test, params.benchmark.best_of_27_crops or len(test))
-    best = best_of_27(network, scored)
+    best = best_of_27(network, scored, device)
     latency = tuple(
         LatencyCell(
             size=size,
@@ -141,7 +144,7 @@ def figures_of(
         psnr_best27_db=best.psnr_db,
         ssim_best27=best.ssim,
         best27_images=sum(len(photo.degraded) for photo in scored),
-        niqe=naturalness(network, wholes, load_pristine(), params.eval.seed) if wholes else None,
+        niqe=naturalness(network, wholes, load_pristine(), params.eval.seed, device) if wholes else None,
         lpips=None,
         flops_ratio_m1=once.ratio,
         flops_ratio_m27=many.ratio,
@@ -149,7 +152,7 @@ def figures_of(
         gflops_hd_m27=many.per_effect / 1e9,
         shared_layers_pct=architecture.shared_percent,
         parameters=parameters,
-        response=response(network.restore, test, torch.device("cpu")),
+        response=response(network.restore, test, device),
         flops_by_m=flops_by_m(architecture),
         flops_by_task=flops_by_task(model, params.network),
         latency=latency,
@@ -161,6 +164,12 @@ def evenly(photos: list[EvalPhoto], count: int) -> list[EvalPhoto]:
     """So many of the photos, evenly spread over the list."""
     count = min(count, len(photos))
     return [photos[(2 * k + 1) * len(photos) // (2 * count)] for k in range(count)]
+
+
+def load_networks(root: Path, names: list[str], device: torch.device) -> dict[str, Measured]:
+    """The dense network, then the picks."""
+    networks: dict[str, Measured] = {DENSE: Dense(load_dense(root / TUNED / DENSE / WEIGHTS).to(device))}
+    return networks | {name: Extracted(Restorer.load(root / PRUNED / name, device)) for name in names}
 
 
 def extracted_parameters(folder: Path) -> int:
@@ -197,7 +206,7 @@ def pictures_of(name: str, network: Extracted, path: Path, seed: int) -> Picture
     """27 effects of one whole test photo, degraded."""
     clean = read_rgb(path)
     degraded = degrade(clean, SHOWN, np.random.default_rng(seed))
-    outputs = network.effects(to_batch([degraded], torch.device("cpu")), TASKS)
+    outputs = network.effects(to_batch([degraded], CPU), TASKS)
     effects = tuple((task, to_images(output)[0]) for task, output in zip(TASKS, outputs, strict=True))
     return Pictures(
         input_image=degraded,
@@ -263,18 +272,22 @@ def work(context: Context) -> None:
     wholes = [read_rgb(path) for path in photos]
     wholes = [photo for photo in wholes if min(photo.shape[:2]) >= LEAST_SIDE]
     picks = {pick["name"]: pick for pick in selected["picks"]}
-    networks: dict[str, Measured] = {DENSE: Dense(load_dense(root / TUNED / DENSE / WEIGHTS))}
-    networks |= {name: Extracted(Restorer.load(root / PRUNED / name)) for name in picks}
+    networks = load_networks(root, list(picks), CPU)
     cells = time_networks(networks, context)
+    device = pick_device(params.train.device)
+    scored = networks if device == CPU else load_networks(root, list(picks), device)
     figures = {}
     ticker = Ticker("benchmark quality", len(networks), every=0)
-    for done, (name, network) in enumerate(networks.items(), 1):
-        figures[name] = figures_of(name, network, picks.get(name), context, test, wholes, cells)
+    for done, (name, network) in enumerate(scored.items(), 1):
+        figures[name] = figures_of(name, network, picks.get(name), context, test, wholes, cells, device)
         ticker.at(done, f"{name}  {figures[name].psnr_db:.2f} dB")
     shown = next(iter(picks))
     manifest = read_json(root / CLEAN / "manifest.json")
-    failed = sum(trial["state"] == "failed" for trial in trials["trials"])
     points = trial_points(trials["trials"], selected)
+
+    def count(state: str) -> int:
+        return sum(trial["state"] == state for trial in trials["trials"])
+
     metrics = Metrics(
         profile=Profile(
             width=params.network.width,
@@ -294,7 +307,7 @@ def work(context: Context) -> None:
         dense_psnr_db=figures[DENSE].psnr_db,
         dense_valid_psnr_db=read_json(root / TUNED / FIGURES)[DENSE],
         hypervolume=selected["hypervolume"],
-        trials=TrialCounts(finished=len(points), stopped=0, failed=failed),
+        trials=TrialCounts(finished=len(points), stopped=count("stopped"), failed=count("failed")),
         dense=figures[DENSE],
         picks=tuple(figures[name] for name in picks),
         front=points,
