@@ -121,8 +121,9 @@ class TestReporter:
         ledger.finish(number, record(25.5, "k"))
         reporter.ended(asked, record(25.5, "k"), None)
         started, reached, ended = capsys.readouterr().out.splitlines()
-        assert "trial 0 starts: TSNet  lambda1 0.001" in started
-        assert "trial 0  6/100 open  loss 0.1250  [0/3 trials finished]" in reached
+        assert f"trial 0 starts: {point.variant}  lambda1 {point.lambda1:.2g}" in started
+        total = search_config().schedule.iterations
+        assert f"trial 0  6/{total} open  loss 0.1250  [0/3 trials finished]" in reached
         assert "trial 0 finished  25.50 dB, FLOPs 25.0 % (M = 1) 12.5 % (M = 27), 50 % shared" in ended
         assert "[1/3 trials finished, about " in ended
         assert ended.endswith(" left]")
