@@ -494,22 +494,27 @@ def test_a_size_that_the_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
+@contextmanager
 def small_files_only() -> Iterator[None]:
-    """Let this process write at most 2000 bytes into one file, as a disk that runs full in the middle."""
+    """Let this process write at most 2000 bytes into one file, as a disk that runs full in the middle.
+
+    Not a fixture: pytest reports before it tears a fixture down, and its own output may be a file.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_write_that_fails_half_way_leaves_the_old_file(tmp_path: Path, small_files_only: None) -> None:
+def test_a_write_that_fails_half_way_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     small = photo_of("RGB", 8)
     write_photo(path, small, small.rgb_HWC)
     before = path.read_bytes()
     large = Photo(rgb_HWC=RNG.random((64, 64, 3), dtype=np.float32))
-    with pytest.raises(PhotoError, match=r"a\.png: cannot be written .*free some space"):
+    with small_files_only(), pytest.raises(PhotoError, match=r"a\.png: cannot be written .*free some space"):
         write_photo(path, large, large.rgb_HWC)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
