@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -48,14 +47,14 @@ def hypervolume(front: Sequence[Candidate], reference_psnr_db: float) -> float:
 
 
 def knee(front: Sequence[Candidate]) -> Candidate:
-    """The point farthest above the chord between the front's ends, PSNR over log FLOPs, both scaled to [0, 1]."""
+    """The point farthest above the chord between the front's ends, PSNR over FLOPs, both scaled to [0, 1]."""
     ends = sorted(front, key=lambda c: c.flops_ratio)
     first, last = ends[0], ends[-1]
-    wide = math.log(last.flops_ratio / first.flops_ratio) or 1.0
+    wide = (last.flops_ratio - first.flops_ratio) or 1.0
     high = (last.psnr_db - first.psnr_db) or 1.0
 
     def above(c: Candidate) -> float:
-        return (c.psnr_db - first.psnr_db) / high - math.log(c.flops_ratio / first.flops_ratio) / wide
+        return (c.psnr_db - first.psnr_db) / high - (c.flops_ratio - first.flops_ratio) / wide
 
     return max(ends, key=above)
 
