@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +107,26 @@ class LedgerSearcher(Searcher):
         """Nothing: the ledger is the state."""
 
 
+def require_answer(address: str, patience_s: float = 5.0) -> None:
+    """Refuse at once a cluster address where nobody listens: Ray itself would try for minutes.
+
+    Args:
+        address: as RAY_ADDRESS holds it; one without a port (`auto`, `local`) is left to Ray.
+
+    Raises:
+        UserError: nobody listens there.
+    """
+    place = re.fullmatch(r"(?:\w+://)?\[?([^/\[\]]+)\]?:(\d{1,5})", address)
+    if place is None:
+        return
+    try:
+        socket.create_connection((place[1], int(place[2])), timeout=patience_s).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({error}): start it, or unset RAY_ADDRESS to search here"
+        ) from error
+
+
 def connect(config: SearchConfig) -> Callable[[], None]:
     """Join the cluster that RAY_ADDRESS names, or start one here with the dashboard off; returns what ends it.
 
@@ -116,6 +138,8 @@ def connect(config: SearchConfig) -> Callable[[], None]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     address = os.environ.get("RAY_ADDRESS")
+    if address:
+        require_answer(address)
     quiet = {"log_to_driver": False, "configure_logging": True, "logging_level": "ERROR"}
     try:
         if address:

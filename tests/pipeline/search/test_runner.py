@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import pytest
 import ray
 from ray.tune.search import Searcher
 
+from pipeline.errors import UserError
 from pipeline.search.ledger import Ledger
-from pipeline.search.runner import FAILURES_PER_TRIAL, Asked, LedgerSearcher, run_search
+from pipeline.search.runner import FAILURES_PER_TRIAL, Asked, LedgerSearcher, require_answer, run_search
 from pipeline.search.space import Point
 from pipeline.search.trial import trial_key
 from tests.pipeline.search.jobs import make_job
@@ -161,3 +164,31 @@ def test_a_search_that_has_all_its_trials_starts_no_cluster(ledger: Ledger, witn
     run_search(CONFIG, make_job(), ledger, "study", tmp_path, str(tmp_path), witness)
     assert not ray.is_initialized()
     assert not witness.told
+
+
+@pytest.fixture
+def listening() -> Iterator[int]:
+    """A port where somebody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "localhost:{port}"])
+def test_a_cluster_that_answers_is_let_through(listening: int, form: str) -> None:
+    require_answer(form.format(port=listening))
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "[::1]:{port}", "127.0.0.1:99999"])
+def test_a_cluster_that_is_away_is_told_at_once_with_what_to_do(listening: int, form: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+    address = form.format(port=free)
+    with pytest.raises(UserError, match="RAY_ADDRESS") as caught:
+        require_answer(address, patience_s=2.0)
+    assert address in str(caught.value)
+    assert "unset" in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["auto", "local"])
+def test_an_address_without_a_port_is_left_to_ray(address: str) -> None:
+    require_answer(address)
