@@ -13,11 +13,19 @@ from optuna.trial import create_trial
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A finished, healthy trial: its number, validation PSNR in dB, FLOPs at M = 27 as a share of dense."""
+    """A finished, healthy trial.
+
+    Attributes:
+        number: Optuna's.
+        psnr_db: on the validation photos.
+        flops_ratio: FLOPs at M = 27 as a share of dense.
+        response: of its weakest slider, as a share of the dense network's.
+    """
 
     number: int
     psnr_db: float
     flops_ratio: float
+    response: float = 1.0
 
 
 def pareto_set(candidates: Sequence[Candidate]) -> list[Candidate]:

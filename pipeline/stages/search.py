@@ -140,7 +140,7 @@ def collect(context: Context, ledger: Ledger, study: str, store: Store) -> list[
         {
             "schema": 1,
             "study": study,
-            "dense": {"psnr_db": figures["psnr_db"], "input_psnr_db": figures["input_psnr_db"]},
+            "dense": {name: figures[name] for name in ("psnr_db", "input_psnr_db", "response")},
             "iterations": search.schedule.iterations,
             "trials": rows,
         },

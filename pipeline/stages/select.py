@@ -13,26 +13,41 @@ from pipeline.search.pareto import RULES, Candidate, budget_name, hypervolume, p
 from pipeline.stage import Context, Stage, main
 from pipeline.tracking import last_run_id, mark_pareto, pareto_view
 from pipeline.tracking.keys import TRIAL_STAGE
+from tatsnet.evaluation import DEAD_RANGE
 
 
-def candidates(trials: list[dict[str, Any]]) -> list[Candidate]:
-    """The trials that may be picked: finished and healthy."""
+def weakest_slider(found: dict[str, Any], dense: dict[str, Any]) -> float:
+    """How far the output follows a network's weakest slider, as a share of the dense network's."""
+    return min(found[axis]["range"] / max(dense[axis]["range"], DEAD_RANGE) for axis in found)
+
+
+def candidates(trials: list[dict[str, Any]], dense: dict[str, Any]) -> list[Candidate]:
+    """The trials that may be picked: finished and healthy.
+
+    Args:
+        dense: the dense network's response to each slider.
+    """
     return [
         Candidate(
             number=trial["number"],
             psnr_db=trial["metrics"]["psnr_db"],
             flops_ratio=trial["metrics"]["flops_ratio_m27"],
+            response=weakest_slider(trial["metrics"]["response"], dense),
         )
         for trial in trials
         if trial["state"] == "finished"
     ]
 
 
-def choose(config: SelectConfig, front: list[Candidate]) -> list[tuple[str, Candidate]]:
-    """The picks of a front, by name."""
-    picks: list[tuple[str, Candidate]] = [(rule, RULES[rule](front)) for rule in config.picks]
+def choose(config: SelectConfig, usable: list[Candidate]) -> list[tuple[str, Candidate]]:
+    """The picks of the candidates, by name; those whose sliders all answer come first."""
+    everybody = pareto_set(usable)
+    answering = pareto_set([c for c in usable if c.response >= config.response]) or everybody
+    picks: list[tuple[str, Candidate]] = [(rule, RULES[rule](answering)) for rule in config.picks]
     for budget in config.budgets:
-        cheap = under_budget(front, budget)
+        cheap = under_budget(answering, budget)
+        if cheap.flops_ratio > budget:
+            cheap = under_budget(everybody, budget)
         if cheap.flops_ratio > budget:
             say(f"select  WARNING no trial within {budget:.0%} of the dense FLOPs: the cheapest is taken")
         picks.append((budget_name(budget), cheap))
@@ -50,7 +65,7 @@ def show_in_tracker(context: Context, front: set[int]) -> None:
 def work(context: Context) -> None:
     """Write `search/selected.json`."""
     data = read_json(context.root / TRIALS_FILE, "run the stage again: dvc repro --force search")
-    usable = candidates(data["trials"])
+    usable = candidates(data["trials"], data["dense"]["response"])
     if not usable:
         raise UserError(
             f"{TRIALS_FILE} holds no finished trial: look at the reasons there, then dvc repro --force search"
@@ -58,9 +73,11 @@ def work(context: Context) -> None:
     front = pareto_set(usable)
     variants = {trial["number"]: trial["variant"] for trial in data["trials"]}
     picks = []
-    for name, chosen in choose(context.params.select, front):
+    for name, chosen in choose(context.params.select, usable):
         picks.append({"name": name, "trial": chosen.number, "variant": variants[chosen.number]})
         say(f"select  {name}: trial {chosen.number}, {chosen.psnr_db:.2f} dB at {chosen.flops_ratio:.1%} of dense")
+        if chosen.response < context.params.select.response:
+            say(f"select  WARNING {name}: its weakest slider moves {chosen.response:.1%} of what the dense one's does")
     volume = hypervolume(front, data["dense"]["input_psnr_db"])
     numbers = [candidate.number for candidate in front]
     atomic_write_json(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from pipeline.artifacts import verify_manifest
 from pipeline.report import Metrics
@@ -265,8 +266,6 @@ def test_one_more_trial_hangs_below_the_same_search_as_the_others(
 
 
 def test_a_changed_photo_is_noticed_from_the_start(project: Clone, another_trial: tuple[str, Any]) -> None:
-    from PIL import Image
-
     Image.fromarray(draw_photo(96, 128, seed=1)).save(project.root / "photos" / "train" / "train0.png")
     output = project.run("dvc", "repro", "--force", "-s", "download")
     assert "Running stage 'download'" in output
