@@ -41,13 +41,21 @@ def clean_photos(root: Path, sizes: Mapping[str, Iterable[tuple[int, int]]] = SI
     return folder
 
 
-def trial_row(number: int, psnr_db: float, flops: float, state: str = "finished") -> dict[str, Any]:
+def responses(reach: float) -> dict[str, dict[str, float]]:
+    """Every slider moves the output by `reach` 8-bit steps, evenly."""
+    return {axis: {"range": reach, "evenness": 1.0} for axis in ("deblur", "denoise", "dejpeg")}
+
+
+def trial_row(
+    number: int, psnr_db: float, flops: float, state: str = "finished", reach: float = 10.0
+) -> dict[str, Any]:
     """A row of `search/trials.json`."""
     figures = {
         "psnr_db": psnr_db,
         "flops_ratio_m1": min(1.0, 2 * flops),
         "flops_ratio_m27": flops,
         "shared_layers_pct": 50.0,
+        "response": responses(reach),
     }
     return {
         "number": number,

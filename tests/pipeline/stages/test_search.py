@@ -173,7 +173,11 @@ class TestCollect:
             (1, "failed"),
             (2, "finished"),
         ]
-        assert data["dense"] == {"psnr_db": 25.0, "input_psnr_db": 20.0}
+        assert {name: data["dense"][name] for name in ("psnr_db", "input_psnr_db")} == {
+            "psnr_db": 25.0,
+            "input_psnr_db": 20.0,
+        }
+        assert set(data["dense"]["response"]) == {"deblur", "denoise", "dejpeg"}
         for row in finished:
             assert (project / TRIALS / row["folder"] / WEIGHTS).read_text() == f"weights {row['number']}"
         assert {path.name for path in (project / TRIALS).iterdir()} == {"0000", "0002"}

@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.layout import SELECTED_FILE, TRIALS_FILE
 from pipeline.stages.select import work
-from tests.pipeline.stages.project import context, trial_row
+from tests.pipeline.stages.project import context, responses, trial_row
 
 ROWS = [
     trial_row(0, 24.0, 0.02),
@@ -23,7 +23,7 @@ ROWS = [
 
 def select(root: Path, rows: list[dict[str, Any]], changes: dict[str, Any] | None = None) -> Any:
     (root / "search").mkdir(exist_ok=True)
-    dense = {"psnr_db": 28.0, "input_psnr_db": 20.0}
+    dense = {"psnr_db": 28.0, "input_psnr_db": 20.0, "response": responses(20.0)}
     (root / TRIALS_FILE).write_text(json.dumps({"schema": 1, "dense": dense, "trials": rows}))
     work(context(root, changes))
     return json.loads((root / SELECTED_FILE).read_text())
@@ -39,6 +39,18 @@ def test_the_front_and_its_picks(tmp_path: Path) -> None:
         {"name": "under-40", "trial": 1, "variant": "TSNet"},
     ]
     assert found["hypervolume"] == pytest.approx(7 * 0.5 + 6 * 0.47 + 4 * 0.01)
+
+
+def test_networks_with_weak_sliders_are_picked_only_for_a_budget_that_no_other_keeps(tmp_path: Path) -> None:
+    rows = [trial_row(0, 26.0, 0.02, reach=0.9), trial_row(1, 25.0, 0.1, reach=1.1), trial_row(2, 27.0, 0.5)]
+    found = select(tmp_path, rows, {"select.budgets": [0.2, 0.05], "select.response": 0.05})
+    assert found["pareto"] == [0, 2], "the front is that of all finished trials"
+    assert {pick["name"]: pick["trial"] for pick in found["picks"]} == {
+        "knee": 1,
+        "best": 2,
+        "under-20": 1,
+        "under-5": 0,
+    }
 
 
 def test_failed_trials_are_never_picked_however_good(tmp_path: Path) -> None:
