@@ -35,8 +35,8 @@ test: setup ## the fast tests
 	$(BIN)/python -m pytest
 
 check: setup ## lint, format, types, import contracts
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --no-cache .
+	$(BIN)/ruff format --no-cache --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -12,6 +12,7 @@ import mlflow.models
 import mlflow.pyfunc
 import numpy as np
 from numpy.typing import NDArray
+
 from tatsnet.restorer import Restorer
 
 _AXES = ("deblur", "denoise", "dejpeg")
