@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import ray
 from ray import tune
+from ray.exceptions import AuthenticationError
 from ray.tune.search import Searcher
 
 from pipeline.config import SearchConfig
@@ -146,9 +147,14 @@ def connect(config: SearchConfig) -> Callable[[], None]:
             ray.init(address=address, **quiet)
         else:
             ray.init(address="local", include_dashboard=False, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        where = f"the Ray cluster at RAY_ADDRESS={address}" if address else "a local Ray"
-        raise UserError(f"cannot use {where}: {error}; start it, or unset RAY_ADDRESS to search here") from error
+    except (ConnectionError, ValueError, RuntimeError, AuthenticationError) as error:
+        if not address:
+            raise UserError(f"cannot start a local Ray: {error}") from error
+        raise UserError(
+            f"cannot use the Ray cluster at RAY_ADDRESS={address}: {error}; if it asks for a token, set "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to what `ray get-auth-token` prints on its head; it must run Ray "
+            f"{ray.__version__} as here; or unset RAY_ADDRESS to search here"
+        ) from error
     have = ray.cluster_resources()
     need = {"CPU": config.resources.cpus_per_trial, "GPU": config.resources.gpus_per_trial}
     for kind, amount in need.items():

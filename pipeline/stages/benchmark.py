@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 from pathlib import Path
@@ -166,6 +167,12 @@ def evenly(photos: list[EvalPhoto], count: int) -> list[EvalPhoto]:
     return [photos[(2 * k + 1) * len(photos) // (2 * count)] for k in range(count)]
 
 
+def first_of_each_trial(picks: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Every pick's name with the first pick of the same trial: one network is measured once."""
+    first: dict[int, str] = {}
+    return {name: first.setdefault(pick["trial"], name) for name, pick in picks.items()}
+
+
 def load_networks(root: Path, names: list[str], device: torch.device) -> dict[str, Measured]:
     """The dense network, then the picks."""
     networks: dict[str, Measured] = {DENSE: Dense(load_dense(root / TUNED / DENSE / WEIGHTS).to(device))}
@@ -272,10 +279,12 @@ def work(context: Context) -> None:
     wholes = [read_rgb(path) for path in photos]
     wholes = [photo for photo in wholes if min(photo.shape[:2]) >= LEAST_SIDE]
     picks = {pick["name"]: pick for pick in selected["picks"]}
-    networks = load_networks(root, list(picks), CPU)
+    same = first_of_each_trial(picks)
+    distinct = list(dict.fromkeys(same.values()))
+    networks = load_networks(root, distinct, CPU)
     cells = time_networks(networks, context)
     device = pick_device(params.train.device)
-    scored = networks if device == CPU else load_networks(root, list(picks), device)
+    scored = networks if device == CPU else load_networks(root, distinct, device)
     figures = {}
     ticker = Ticker("benchmark quality", len(networks), every=0)
     for done, (name, network) in enumerate(scored.items(), 1):
@@ -309,7 +318,7 @@ def work(context: Context) -> None:
         hypervolume=selected["hypervolume"],
         trials=TrialCounts(finished=len(points), stopped=count("stopped"), failed=count("failed")),
         dense=figures[DENSE],
-        picks=tuple(figures[name] for name in picks),
+        picks=tuple(dataclasses.replace(figures[first], name=name) for name, first in same.items()),
         front=points,
         stages=stage_seconds(context),
     )

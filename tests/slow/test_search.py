@@ -9,10 +9,13 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +57,28 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(prepared: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(prepared, tmp_path / "project"))
+
+
+def session_of(leader: int) -> Iterator[tuple[int, str]]:
+    """The processes of a session: id and command line."""
+    for place in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if os.getsid(int(place.name)) == leader:
+                yield int(place.name), (place / "cmdline").read_text()
+
+
+def trainers(leader: int) -> list[int]:
+    """The processes of a session that train a trial."""
+    return [pid for pid, name in session_of(leader) if "Trainable" in name]
+
+
+def end_session(process: subprocess.Popen[bytes]) -> None:
+    """Kill a session that a test has started."""
+    process.kill()
+    for pid, _ in session_of(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
 
 
 class Search:
@@ -101,24 +126,6 @@ class Search:
         lines = self._err.read_text(encoding="utf-8").splitlines(keepends=True)
         return "".join(line for line in lines if " INFO mlflow" not in line)
 
-    def workers(self) -> list[int]:
-        """The processes of this session that train a trial."""
-        return [pid for pid, name in self._session() if "Trainable" in name]
-
-    def _session(self) -> Iterator[tuple[int, str]]:
-        for place in Path("/proc").iterdir():
-            with contextlib.suppress(OSError, ValueError):
-                if os.getsid(int(place.name)) == self.process.pid:
-                    yield int(place.name), (place / "cmdline").read_text()
-
-    def close(self) -> None:
-        """End what is left of the session."""
-        self.process.kill()
-        for pid, _ in self._session():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.process.wait()
-
 
 @contextlib.contextmanager
 def searching(root: Path, source: Path, **environment: str) -> Iterator[Search]:
@@ -126,7 +133,7 @@ def searching(root: Path, source: Path, **environment: str) -> Iterator[Search]:
     try:
         yield search
     finally:
-        search.close()
+        end_session(search.process)
 
 
 def trials(root: Path) -> Any:
@@ -215,12 +222,12 @@ def test_kills_and_an_interrupt_change_neither_the_count_nor_the_networks(projec
         assert search.end() == 130, search.errors()
         assert re.fullmatch(r"search: interrupted; .*\n", search.errors())
         time.sleep(1)
-        assert not search.workers()
+        assert not trainers(search.process.pid)
     assert not (project / "search" / "trials.json").exists()
 
     with searching(project, root) as search:
         search.until(r"trial \d+  \d+/400 ")
-        os.kill(search.workers()[0], signal.SIGKILL)
+        os.kill(trainers(search.process.pid)[0], signal.SIGKILL)
         assert search.end() == 0, search.errors()
 
     rows = trials(project)
@@ -264,3 +271,51 @@ def test_what_the_user_can_mend_is_one_line(
         assert search.errors().startswith(f"search: {'search.resources: ' if changes else ''}{said}")
         assert search.errors().count("\n") == 1
     assert not (project / "search").exists()
+
+
+@contextlib.contextmanager
+def ray_cluster(root: Path, token: dict[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A Ray head as a team would have it running: its process, and the address for RAY_ADDRESS."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    ray = str(Path(sys.executable).with_name("ray"))
+    # Short, because Ray's sockets lie below it and their paths are limited to 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="ray") as place, (root / "ray.txt").open("w") as log:
+        options = ["--include-dashboard=false", "--num-cpus=2", "--disable-usage-stats", f"--temp-dir={place}"]
+        host, port = address.split(":")
+        head = subprocess.Popen(
+            [ray, "start", "--head", "--block", f"--node-ip-address={host}", f"--port={port}", *options],
+            env=os.environ | token,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            deadline = time.monotonic() + 60
+            while "Ray runtime started" not in (said := (root / "ray.txt").read_text(encoding="utf-8")):
+                assert head.poll() is None, said
+                assert time.monotonic() < deadline, said
+                time.sleep(0.1)
+            yield head, address
+        finally:
+            end_session(head)
+
+
+def test_the_trials_run_on_the_cluster_that_ray_address_names(project: Path, root: Path) -> None:
+    tiny_profile(project / "params.yaml", FOLDER | {"search.trials": 2, "search.schedule.iterations": 400})
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with ray_cluster(project, token) as (head, address):
+        wrong = token | {"RAY_AUTH_TOKEN": "0" * 64}
+        with searching(project, root, RAY_ADDRESS=address, **wrong) as refused:
+            assert refused.end() == 2
+            assert f"cannot use the Ray cluster at RAY_ADDRESS={address}" in refused.errors()
+            assert "RAY_AUTH_TOKEN" in refused.errors()
+
+        with searching(project, root, RAY_ADDRESS=address, **token) as search:
+            search.until(r"trial \d+  \d+/400 ")
+            assert trainers(head.pid)
+            assert not trainers(search.process.pid)
+            assert search.end() == 0, search.told()
+            assert not search.errors()
+        assert head.poll() is None, "the cluster is left running"
+    assert [row["state"] for row in trials(project)] == ["finished"] * 2
