@@ -18,8 +18,9 @@ from tatsnet.degradation import Task, from_task
 from tatsnet.files import Tensors
 from tatsnet.gates import Controller, gate
 from tatsnet.masked import to_pattern
-from tatsnet.sections import Section
-from tatsnet.slicing import slice_section, split
+from tatsnet.runtimes.api import Compiled, Runtime
+from tatsnet.runtimes.pytorch import TorchRuntime
+from tatsnet.slicing import slice_section, split, travelling
 from tatsnet.steps import State, start
 from tatsnet.supernet import pad_even
 
@@ -50,6 +51,17 @@ class Parts:
     rest: Tensors
     figures: Mapping[str, Any]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights.
+
+        Raises:
+            ValueError: the global scale, by which it is told, is missing.
+        """
+        if "global_scale.weight" not in self.control:
+            raise ValueError("the network has no global scale")
+        return self.control["global_scale.weight"].dtype
+
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
@@ -70,22 +82,27 @@ class ExtractedNetwork:
 
     Args:
         parts: the network.
-        device: where it runs.
+        device: where PyTorch runs it.
+        runtime: what runs it instead; it brings its own device.
 
     Raises:
         ValueError: parts that do not belong together.
     """
 
-    def __init__(self, parts: Parts, device: str | torch.device = "cpu") -> None:
+    def __init__(self, parts: Parts, device: str | torch.device = "cpu", runtime: Runtime | None = None) -> None:
         self.architecture = architecture = parts.architecture
-        self.device = torch.device(device)
+        self.runtime: Runtime = TorchRuntime(device) if runtime is None else runtime
+        self.device = self.runtime.device
         self._parts = parts
         self._known: dict[tuple[float, ...], int] = dict(architecture.tasks)
         self._files = dict(zip(architecture.patterns, parts.patterns, strict=True))
         shared_convs, self._specific_convs = split(architecture)
+        self._incoming = travelling(shared_convs, architecture.patterns[0])
         try:
-            self._shared = Section(shared_convs, architecture.patterns[0], (), self._here(parts.shared))
-            self._global_scale = tuple(self._here(parts.control)[f"global_scale.{kind}"] for kind in ("weight", "bias"))
+            self._shared = self.runtime.compile(shared_convs, architecture.patterns[0], (), parts.shared)
+            self._global_scale = tuple(
+                parts.control[f"global_scale.{kind}"].to(self.device) for kind in ("weight", "bias")
+            )
             self._controller = _controller(architecture, parts.control)
         except (KeyError, RuntimeError) as error:
             raise ValueError(f"the network's weights do not fit its architecture: {error}") from error
@@ -115,7 +132,7 @@ class ExtractedNetwork:
             raise ValueError(f"an image batch is B x 3 x H x W with no empty side, got {tuple(image_BCHW.shape)}")
         height, width = image_BCHW.shape[-2:]
         padded = pad_even(image_BCHW.to(self.device, self.dtype)).contiguous(memory_format=torch.channels_last)
-        state: State = self._shared(start(padded), torch.empty(0))
+        state = self._shared(start(padded), padded.new_zeros(3))
         return Encoded(state._replace(owned=False), height, width)
 
     @torch.inference_mode()
@@ -127,14 +144,11 @@ class ExtractedNetwork:
         """
         section = self._section(self.pattern(task))
         task_D = torch.tensor(task, dtype=self.dtype, device=self.device)
-        state: State = section(encoded.state, task_D)
+        state = section(encoded.state, task_D)
         weight, bias = self._global_scale
         scale = (weight @ task_D + bias)[:, None, None]
         restored = torch.addcmul(state.image_BCHW, scale, state.hidden_BCHW)
         return restored[..., : encoded.height, : encoded.width]
-
-    def _here(self, tensors: Mapping[str, Tensor]) -> Tensors:
-        return {name: tensor.to(self.device) for name, tensor in tensors.items()}
 
     @torch.inference_mode()
     def _find_pattern(self, task: Task) -> Pattern:
@@ -149,12 +163,12 @@ class ExtractedNetwork:
         return canonical(network, self.architecture.patterns[0][:shared] + own[shared:], shared)
 
     @torch.inference_mode()
-    def _make_section(self, pattern: Pattern) -> Section:
+    def _make_section(self, pattern: Pattern) -> Compiled:
         tensors = self._files.get(pattern)
         if tensors is None:
             convs, network = self._specific_convs, self.architecture.network
             tensors = slice_section(self._parts.rest, network, convs, pattern, shared=False)
-        return Section(self._specific_convs, pattern, self._shared.channels, self._here(tensors))
+        return self.runtime.compile(self._specific_convs, pattern, self._incoming, tensors)
 
 
 def check_task(task: Sequence[float]) -> Task:

@@ -16,6 +16,7 @@ from torch import Tensor
 from tatsnet.architecture import Architecture
 from tatsnet.extracted import Encoded, ExtractedNetwork, check_task
 from tatsnet.folder import read_folder
+from tatsnet.runtimes.choose import AUTO, pick
 
 __all__ = ["Encoded", "Restorer"]
 
@@ -36,17 +37,30 @@ class Restorer:
         self._network = network
 
     @staticmethod
-    def load(folder: str | Path, device: str | torch.device = "cpu") -> Restorer:
+    def load(
+        folder: str | Path, device: str | torch.device = "cpu", runtime: str = AUTO, threads: int | None = None
+    ) -> Restorer:
         """Read the folder of an extracted network; every file is checked against its sha256.
+
+        Args:
+            runtime: `auto` (the fastest one that is installed), `openvino`, `onnxruntime` or `torch`.
+            threads: of OpenVINO and ONNX Runtime; as many as PyTorch uses now by default.
 
         Raises:
             FileNotFoundError: there is no such folder.
-            ValueError: not a network's folder, another schema, or a file that is missing, cut short or changed.
+            ValueError: not a network's folder, another schema, a file that is missing, cut short or changed, or a
+                runtime that cannot be taken.
         """
         try:
-            return Restorer(ExtractedNetwork(read_folder(Path(folder)), device))
+            parts = read_folder(Path(folder))
+            return Restorer(ExtractedNetwork(parts, runtime=pick(runtime, device, threads, parts.dtype)))
         except ValueError as error:
             raise ValueError(f"cannot load the network in {folder}: {error}") from error
+
+    @property
+    def runtime(self) -> str:
+        """The name of what runs the network: `openvino`, `onnxruntime` or `torch`."""
+        return self._network.runtime.name
 
     @property
     def architecture(self) -> Architecture:

@@ -19,7 +19,7 @@ from tatsnet.images import FORMATS, Photo, read_photo, write_photo
 CONTACT = "contact.jpg"
 
 
-def effects(photo_path: Path, levels: Sequence[float], folder: Path, model: Path | None) -> None:
+def effects(photo_path: Path, levels: Sequence[float], folder: Path, model: Path | None, runtime: str) -> None:
     """Restore a photo by every combination of levels into a folder, show progress, and say what was made.
 
     Each file appears whole or not at all, the contact sheet last.
@@ -30,7 +30,7 @@ def effects(photo_path: Path, levels: Sequence[float], folder: Path, model: Path
     tasks: list[Task] = [(a, b, c) for a, b, c in itertools.product(levels, repeat=3)]
     with user_errors(photo_path):
         photo = read_photo(photo_path)
-        restorer = load_model(model)
+        restorer = load_model(model, runtime)
         targets = [folder / f"{effect_name(task)}{_suffix(photo_path, photo)}" for task in tasks]
         _make_folder(folder)
         check_targets(targets, photo_path, photo)
@@ -45,7 +45,7 @@ def effects(photo_path: Path, levels: Sequence[float], folder: Path, model: Path
         picture_HWC = sheet.picture()
         write_photo(folder / CONTACT, Photo(rgb_HWC=picture_HWC), picture_HWC)
         seconds = time.perf_counter() - started
-    print(f"{folder}: {len(tasks)} effects and {CONTACT}, {seconds:.1f} s")
+    print(f"{folder}: {len(tasks)} effects and {CONTACT}, {seconds:.1f} s with {restorer.runtime}")
 
 
 def effect_name(task: Task) -> str:

@@ -53,7 +53,7 @@ def _found(
 ) -> dict[str, Any]:
     if network != (None, None):
         raise CommandError("--width and --blocks are those of the model: leave them out, or --model")
-    architecture = load_model(model).architecture
+    architecture = load_model(model, "torch").architecture
     effects = DEFAULT_EFFECTS if effects is None else effects
     cost = effect_cost(architecture, size[1], size[0], effects)
     facts = _head(size, architecture.network) | {"model": str(model), "effects": effects}

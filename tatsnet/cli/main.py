@@ -14,6 +14,7 @@ from tatsnet.cli.errors import CommandError
 DEFAULT_LEVELS = (0.0, 0.5, 1.0)
 MOST_LEVELS = 6
 MODEL_HELP = "folder of an extracted network (default: models/pruned/knee)"
+RUNTIMES = ("auto", "openvino", "onnxruntime", "torch")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,11 +48,11 @@ def _run(args: argparse.Namespace) -> int:
         case "restore":
             from tatsnet.cli.restore import restore
 
-            restore(args.photo, (args.deblur, args.denoise, args.dejpeg), args.output, args.model)
+            restore(args.photo, (args.deblur, args.denoise, args.dejpeg), args.output, args.model, args.runtime)
         case "effects":
             from tatsnet.cli.effects import effects
 
-            effects(args.photo, args.levels, args.output, args.model)
+            effects(args.photo, args.levels, args.output, args.model, args.runtime)
         case _:
             from tatsnet.cli.flops import flops
 
@@ -90,7 +91,7 @@ def _add_restore(commands: argparse._SubParsersAction[_Parser]) -> None:
     for axis, what in (("deblur", "sharpen"), ("denoise", "remove noise"), ("dejpeg", "remove JPEG blocks")):
         parser.add_argument(f"--{axis}", type=_level, default=0.0, metavar="LEVEL", help=f"{what}: 0 to 1 (default: 0)")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".jpg, .png, .tif or .webp")
-    parser.add_argument("--model", type=Path, metavar="DIR", help=MODEL_HELP)
+    _add_model(parser)
 
 
 def _add_effects(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -108,7 +109,7 @@ def _add_effects(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--levels", type=_levels, default=DEFAULT_LEVELS, metavar="A,B,...", help="on each axis (default: 0,0.5,1)"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="made if it is missing")
-    parser.add_argument("--model", type=Path, metavar="DIR", help=MODEL_HELP)
+    _add_model(parser)
 
 
 def _add_flops(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -131,6 +132,13 @@ def _add_flops(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 def _add_photo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path, help="JPEG, PNG, TIFF or WebP")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, metavar="DIR", help=MODEL_HELP)
+    parser.add_argument(
+        "--runtime", choices=RUNTIMES, default="auto", help="what runs the network (default: the fastest installed)"
+    )
 
 
 def _level(text: str) -> float:

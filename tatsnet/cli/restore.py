@@ -10,8 +10,8 @@ from tatsnet.degradation import AXES, Task
 from tatsnet.images import read_photo, write_photo
 
 
-def restore(photo_path: Path, task: Task, output: Path, model: Path | None) -> None:
-    """Restore a photo into a file and say so.
+def restore(photo_path: Path, task: Task, output: Path, model: Path | None, runtime: str) -> None:
+    """Restore a photo into a file and say so, and by which runtime.
 
     Raises:
         CommandError: the photo, the model or the output is not usable.
@@ -19,11 +19,11 @@ def restore(photo_path: Path, task: Task, output: Path, model: Path | None) -> N
     with user_errors(photo_path):
         photo = read_photo(photo_path)
         check_targets([output], photo_path, photo)
-        restorer = load_model(model)
+        restorer = load_model(model, runtime)
         started = time.perf_counter()
         restored_HWC = restorer.restore(photo.rgb_HWC, task)
         seconds = time.perf_counter() - started
         write_photo(output, photo, restored_HWC)
     height, width = restored_HWC.shape[:2]
     levels = ", ".join(f"{axis} {level:g}" for axis, level in zip(AXES, task, strict=True))
-    print(f"{output}: {width}x{height}, {levels}, {seconds:.1f} s")
+    print(f"{output}: {width}x{height}, {levels}, {seconds:.1f} s with {restorer.runtime}")

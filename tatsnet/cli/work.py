@@ -32,16 +32,16 @@ def user_errors(photo: Path) -> Iterator[None]:
         raise CommandError(f"{photo}: not enough memory; make the photo smaller or free some memory") from error
 
 
-def load_model(folder: Path | None) -> Restorer:
+def load_model(folder: Path | None, runtime: str) -> Restorer:
     """The network in a folder, or the one that the pipeline extracted in this folder.
 
     Raises:
-        CommandError: there is none, or it is damaged.
+        CommandError: there is none, it is damaged, or the runtime cannot be taken.
     """
     if folder is None and not DEFAULT_MODEL.is_dir():
         raise CommandError(f"there is no {DEFAULT_MODEL} here; run `make repro` to find a network, or pass --model DIR")
     try:
-        return Restorer.load(folder or DEFAULT_MODEL)
+        return Restorer.load(folder or DEFAULT_MODEL, runtime=runtime)
     except (ValueError, OSError) as error:
         raise CommandError(str(error)) from error
 

@@ -1,0 +1,116 @@
+"""`tatsnet bench`: the paper's Table 1, measured on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tatsnet.architecture import Architecture
+from tatsnet.bench.cells import Cell, table, to_json
+from tatsnet.bench.run import Place, bench
+from tatsnet.bench.subjects import Subject, dense, pruned, spread, synthetic
+from tatsnet.bench.synthetic import GRID, PAPER, random_parts
+from tatsnet.cli.errors import CommandError
+from tatsnet.extracted import Parts
+from tatsnet.files import write_atomically
+from tatsnet.folder import read_folder
+
+FULL_SIZES = ((1280, 720), (2048, 1080), (3840, 2160))
+QUICK_SIZES = ((480, 320),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What to measure.
+
+    Attributes:
+        model: folder of a found network; None takes the pattern, or the synthetic rows.
+        pattern: file of an architecture, as in a found network's folder; its weights are random.
+        sizes: (width, height); none takes those of the paper, or a small one with `quick`.
+        threads: of the CPU, each; 0 leaves the CPU out.
+        runtimes: by name, or `auto`.
+        rounds: counted.
+        quick: fewer rounds of fewer effects.
+    """
+
+    model: Path | None
+    pattern: Path | None
+    sizes: tuple[tuple[int, int], ...]
+    threads: tuple[int, ...]
+    runtimes: tuple[str, ...]
+    rounds: int | None
+    quick: bool
+
+
+def run_bench(wanted: Wanted, output: Path | None) -> str:
+    """The table to print, with the cells in a file too if asked.
+
+    Raises:
+        CommandError: a network that cannot be read, a runtime that is not there, a file that cannot be written.
+    """
+    cells: list[Cell] = []
+    try:
+        for cell in bench(_subjects(wanted), _sizes(wanted), places(wanted), _rounds(wanted), _say):
+            cells.append(cell)
+            if output is not None:
+                write_atomically(output, json.dumps(to_json(cells), indent=2).encode())
+    except OSError as error:
+        raise CommandError(f"{error.filename or output}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    return table(cells)
+
+
+def _say(text: str) -> None:
+    print(f"bench  {text}", file=sys.stderr, flush=True)
+
+
+def _sizes(wanted: Wanted) -> Sequence[tuple[int, int]]:
+    return wanted.sizes or (QUICK_SIZES if wanted.quick else FULL_SIZES)
+
+
+def _rounds(wanted: Wanted) -> int:
+    return wanted.rounds or (1 if wanted.quick else 3)
+
+
+def places(wanted: Wanted) -> list[Place]:
+    """Every device, number of threads and runtime to measure at: an accelerator too where there is one."""
+    on_cpu = [
+        Place(device="cpu", threads=threads, runtime=runtime)
+        for threads in wanted.threads
+        if threads
+        for runtime in wanted.runtimes
+    ]
+    if torch.cuda.is_available():
+        on_cpu.append(Place(device="cuda", threads=torch.get_num_threads(), runtime="torch"))
+    return on_cpu
+
+
+def _subjects(wanted: Wanted) -> list[Subject]:
+    few = 1 if wanted.quick else 3
+    parts = _parts(wanted)
+    if parts is None:
+        return [dense(PAPER, few), *synthetic(few)]
+    name = str(wanted.model or wanted.pattern)
+    tasks = GRID if parts.architecture.shared else spread(few)
+    return [dense(parts.architecture.network, few), pruned(name, parts, tasks)]
+
+
+def _parts(wanted: Wanted) -> Parts | None:
+    if wanted.model is not None:
+        try:
+            return read_folder(wanted.model)
+        except ValueError as error:
+            raise CommandError(f"cannot load the network in {wanted.model}: {error}") from error
+    if wanted.pattern is None:
+        return None
+    try:
+        found = json.loads(wanted.pattern.read_text(encoding="utf-8"))
+        return random_parts(Architecture.from_json(found.get("architecture", found)))
+    except (ValueError, AttributeError) as error:
+        raise CommandError(f"{wanted.pattern} holds no architecture: {error}") from error

@@ -1,0 +1,5 @@
+"""What runs a section of a network: PyTorch, ONNX Runtime or OpenVINO, behind one interface."""
+
+from tatsnet.runtimes.api import Compiled, Runtime
+
+__all__ = ["Compiled", "Runtime"]

@@ -1,0 +1,65 @@
+"""What every runtime promises.
+
+Shapes: D degradation types (3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from tatsnet.architecture import Channels, Conv, Pattern
+from tatsnet.steps import State
+
+
+class Compiled(Protocol):
+    """A section that is ready to run. May be called by several threads at once."""
+
+    def __call__(self, state: State, task_D: Tensor) -> State:
+        """Run the section's convolutions.
+
+        Args:
+            state: from `steps.start` or the section before, on the runtime's device, float32; any batch, even sizes.
+                It is not changed, unless it owns its stream.
+            task_D: moves the residual scales of a task-specific part only; any content where there are none.
+        """
+        ...
+
+
+class Runtime(Protocol):
+    """Turns the weights of a section into something that runs.
+
+    Attributes:
+        name: by which it is chosen: `torch`, `onnxruntime`, `openvino`.
+        device: where the states that it reads and makes lie.
+        compiles: whether `compile` takes so long that a person would notice.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def compiles(self) -> bool: ...
+
+    def compile(
+        self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
+    ) -> Compiled:
+        """Make a section ready to run; it equals `Section` of the same arguments.
+
+        Args:
+            convs: consecutive convolutions, first to last; may be none.
+            pattern: the kept channels.
+            incoming: the stream's channels before this section, in the order in which they travel.
+            tensors: what `slice_section` gave for it, on any device.
+
+        Raises:
+            KeyError, RuntimeError: weights that do not belong to the convolutions.
+            ValueError: weights of a precision that the runtime does not know.
+        """
+        ...

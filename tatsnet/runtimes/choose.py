@@ -1,0 +1,70 @@
+"""Which runtime to take: the named one, or the fastest that is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+import torch
+
+from tatsnet.runtimes.api import Runtime
+from tatsnet.runtimes.pytorch import TorchRuntime
+
+AUTO = "auto"
+
+NAMES = ("openvino", "onnxruntime", "torch")
+"""Every runtime, the fastest on a CPU first."""
+
+NEEDS = {"openvino": ("openvino", "onnx"), "onnxruntime": ("onnxruntime", "onnx"), "torch": ()}
+"""What has to be installed for each, beside PyTorch."""
+
+
+def available(device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> tuple[str, ...]:
+    """The runtimes that are installed and serve a device and a network's precision, the fastest first."""
+    return tuple(name for name in NAMES if why_not(name, device, dtype) is None)
+
+
+def why_not(name: str, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> str | None:
+    """Why a runtime cannot be taken and what to do; None where it can.
+
+    Raises:
+        ValueError: there is no such runtime.
+    """
+    if name not in NAMES:
+        raise ValueError(f"there is no runtime {name!r}: give one of {', '.join((AUTO, *NAMES))}")
+    if name != "torch" and torch.device(device).type != "cpu":
+        return f"the runtime {name} serves the CPU only, not {device}: take torch"
+    if name != "torch" and dtype != torch.float32:
+        return f"the runtime {name} serves float32 networks only, not {dtype}: take torch"
+    missing = [package for package in NEEDS[name] if find_spec(package) is None]
+    return _advice(name, missing) if missing else None
+
+
+def _advice(name: str, missing: Sequence[str]) -> str:
+    return f"the runtime {name} is not installed: pip install {' '.join(missing)}"
+
+
+def pick(
+    name: str = AUTO,
+    device: str | torch.device = "cpu",
+    threads: int | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Runtime:
+    """A runtime by its name, or with `auto` the fastest that can be taken.
+
+    Args:
+        name: `auto`, `openvino`, `onnxruntime` or `torch`.
+        device: where the network is to run; the CPU is where there is a choice.
+        threads: of OpenVINO and ONNX Runtime, for good; as many as PyTorch uses now by default. PyTorch's are set with
+            `torch.set_num_threads`.
+        dtype: of the network's weights.
+
+    Raises:
+        ValueError: no such runtime, or one that cannot be taken here; the message says why and what to do.
+    """
+    if name == AUTO:
+        name = available(device, dtype)[0]
+    reason = why_not(name, device, dtype)
+    if reason is not None:
+        raise ValueError(reason)
+    return TorchRuntime(device)
