@@ -5,27 +5,31 @@ Shapes: B batch, C channels, H height, W width, D degradation types (3).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tatsnet.architecture import Architecture, Pattern, canonical
+from tatsnet.architecture import Architecture, Channels, Conv, Pattern, canonical
+from tatsnet.bands import bytes_per_row, in_bands, reach, rows_within
 from tatsnet.degradation import Task, from_task
 from tatsnet.files import Tensors
 from tatsnet.gates import Controller, gate
 from tatsnet.masked import to_pattern
 from tatsnet.runtimes.api import Compiled, Runtime
 from tatsnet.runtimes.pytorch import TorchRuntime
+from tatsnet.sections_cache import SectionCache
 from tatsnet.slicing import slice_section, split, travelling
 from tatsnet.steps import State, start
 from tatsnet.supernet import pad_even
 
 CACHED_PATTERNS = 64
 CACHED_TASKS = 1024
+BAND_BYTES = 2 * 2**30
+"""An image whose convolutions would hold more than so much at a time is run in bands."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,22 +88,30 @@ class ExtractedNetwork:
         parts: the network.
         device: where PyTorch runs it.
         runtime: what runs it instead; it brings its own device.
+        band_bytes: images are run in bands of rows so that the convolutions hold about so much at a time.
 
     Raises:
         ValueError: parts that do not belong together.
     """
 
-    def __init__(self, parts: Parts, device: str | torch.device = "cpu", runtime: Runtime | None = None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        device: str | torch.device = "cpu",
+        runtime: Runtime | None = None,
+        band_bytes: float = BAND_BYTES,
+    ) -> None:
         self.architecture = architecture = parts.architecture
         self.runtime: Runtime = TorchRuntime(device) if runtime is None else runtime
         self.device = self.runtime.device
         self._parts = parts
         self._known: dict[tuple[float, ...], int] = dict(architecture.tasks)
         self._files = dict(zip(architecture.patterns, parts.patterns, strict=True))
-        shared_convs, self._specific_convs = split(architecture)
-        self._incoming = travelling(shared_convs, architecture.patterns[0])
+        self._band_bytes = band_bytes
+        self._shared_convs, self._specific_convs = split(architecture)
+        self._incoming = travelling(self._shared_convs, architecture.patterns[0])
         try:
-            self._shared = self.runtime.compile(shared_convs, architecture.patterns[0], (), parts.shared)
+            self._shared = self.runtime.compile(self._shared_convs, architecture.patterns[0], (), parts.shared)
             self._global_scale = tuple(
                 parts.control[f"global_scale.{kind}"].to(self.device) for kind in ("weight", "bias")
             )
@@ -107,7 +119,8 @@ class ExtractedNetwork:
         except (KeyError, RuntimeError) as error:
             raise ValueError(f"the network's weights do not fit its architecture: {error}") from error
         self.dtype = self._global_scale[0].dtype
-        self._section = lru_cache(CACHED_PATTERNS)(self._make_section)
+        at_once = partial(self._make_section, TorchRuntime(self.device)) if self.runtime.compiles else None
+        self._sections = SectionCache(partial(self._make_section, self.runtime), at_once, CACHED_PATTERNS)
         self._pattern = lru_cache(CACHED_TASKS)(self._find_pattern)
 
     def pattern(self, task: Sequence[float]) -> Pattern:
@@ -117,6 +130,14 @@ class ExtractedNetwork:
             ValueError: not such a vector.
         """
         return self._pattern(check_task(task))
+
+    def prepare(self, tasks: Iterable[Sequence[float]]) -> None:
+        """Compile what the tasks need and wait for it; without that, PyTorch answers until it is there.
+
+        Raises:
+            ValueError: not task vectors.
+        """
+        self._sections.prepare([self.pattern(task) for task in tasks])
 
     @torch.inference_mode()
     def encode(self, image_BCHW: Tensor) -> Encoded:
@@ -132,7 +153,8 @@ class ExtractedNetwork:
             raise ValueError(f"an image batch is B x 3 x H x W with no empty side, got {tuple(image_BCHW.shape)}")
         height, width = image_BCHW.shape[-2:]
         padded = pad_even(image_BCHW.to(self.device, self.dtype)).contiguous(memory_format=torch.channels_last)
-        state = self._shared(start(padded), padded.new_zeros(3))
+        pattern = self.architecture.patterns[0]
+        state = self._run(self._shared, self._shared_convs, pattern, (), start(padded), padded.new_zeros(3))
         return Encoded(state._replace(owned=False), height, width)
 
     @torch.inference_mode()
@@ -142,9 +164,10 @@ class ExtractedNetwork:
         Raises:
             ValueError: the task vector is not three numbers in [0, 1].
         """
-        section = self._section(self.pattern(task))
+        pattern = self.pattern(task)
+        section = self._sections.get(pattern)
         task_D = torch.tensor(task, dtype=self.dtype, device=self.device)
-        state = section(encoded.state, task_D)
+        state = self._run(section, self._specific_convs, pattern, self._incoming, encoded.state, task_D)
         weight, bias = self._global_scale
         scale = (weight @ task_D + bias)[:, None, None]
         restored = torch.addcmul(state.image_BCHW, scale, state.hidden_BCHW)
@@ -162,13 +185,27 @@ class ExtractedNetwork:
         own = to_pattern(gate(preference, self._parts.min_channels)[0])
         return canonical(network, self.architecture.patterns[0][:shared] + own[shared:], shared)
 
+    def _run(
+        self,
+        section: Compiled,
+        convs: Sequence[Conv],
+        pattern: Pattern,
+        incoming: Channels,
+        state: State,
+        task_D: Tensor,
+    ) -> State:
+        batch, _, height, width = state.image_BCHW.shape
+        per_row = batch * bytes_per_row(convs, pattern, incoming, width, self.dtype.itemsize)
+        around = reach(convs)
+        return in_bands(section, state, task_D, around, rows_within(self._band_bytes, per_row, around, height // 2))
+
     @torch.inference_mode()
-    def _make_section(self, pattern: Pattern) -> Compiled:
+    def _make_section(self, runtime: Runtime, pattern: Pattern) -> Compiled:
         tensors = self._files.get(pattern)
         if tensors is None:
             convs, network = self._specific_convs, self.architecture.network
             tensors = slice_section(self._parts.rest, network, convs, pattern, shared=False)
-        return self.runtime.compile(self._specific_convs, pattern, self._incoming, tensors)
+        return runtime.compile(self._specific_convs, pattern, self._incoming, tensors)
 
 
 def check_task(task: Sequence[float]) -> Task:

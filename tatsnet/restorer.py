@@ -5,7 +5,7 @@ Shapes: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +97,27 @@ class Restorer:
         """
         restored_CHW = self.effect_tensor(encoded, task)[0].float().clamp(0, 1)
         return np.ascontiguousarray(restored_CHW.permute(1, 2, 0).cpu().numpy())
+
+    def effects(self, encoded: Encoded, tasks: Sequence[Sequence[float]]) -> Iterator[Pixels]:
+        """Restore by one task vector after the other: each is yielded as soon as it is there, and none is kept.
+
+        Everything is compiled before the first, where the runtime compiles at all.
+
+        Raises:
+            ValueError: a task vector is not three numbers in [0, 1].
+        """
+        self.prepare(tasks)
+        return (self.effect(encoded, task) for task in tasks)
+
+    def prepare(self, tasks: Iterable[Sequence[float]]) -> None:
+        """Compile what task vectors need, and wait for it.
+
+        A slider needs no preparing: a new position is answered at once, by PyTorch where nothing is compiled yet.
+
+        Raises:
+            ValueError: a task vector is not three numbers in [0, 1].
+        """
+        self._network.prepare(tasks)
 
     def restore(self, rgb_HWC: Pixels, task: Sequence[float]) -> Pixels:
         """One effect of one image: `encode`, then `effect`.
