@@ -17,11 +17,12 @@ from tatsnet.architecture import Architecture, Channels, Conv, Pattern, canonica
 from tatsnet.bands import bytes_per_row, in_bands, reach, rows_within
 from tatsnet.degradation import Task, from_task
 from tatsnet.files import Tensors
-from tatsnet.gates import Controller, gate
+from tatsnet.gates import Controller, own_gates
 from tatsnet.masked import to_pattern
 from tatsnet.runtimes.api import Compiled, Runtime
 from tatsnet.runtimes.pytorch import TorchRuntime
 from tatsnet.sections_cache import SectionCache
+from tatsnet.settings import GateRule
 from tatsnet.slicing import slice_section, split, travelling
 from tatsnet.steps import State, start
 from tatsnet.supernet import pad_even
@@ -38,7 +39,7 @@ class Parts:
 
     Attributes:
         architecture: what is shared, the known patterns, the known tasks.
-        min_channels, prune: how the controller's preferences become a pattern (`MethodConfig`).
+        min_channels, prune, group, tied: how the controller's preferences become a pattern (`GateRule`).
         shared: weights of the task-agnostic part.
         patterns: weights of the task-specific part of each of the architecture's patterns.
         control: the controller and the global scale, by their names in the masked network.
@@ -54,6 +55,13 @@ class Parts:
     control: Tensors
     rest: Tensors
     figures: Mapping[str, Any]
+    group: int = 1
+    tied: bool = False
+
+    @property
+    def rule(self) -> GateRule:
+        """How the controller's preferences become a pattern."""
+        return GateRule(min_channels=self.min_channels, prune=self.prune, group=self.group, tied=self.tied)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -182,8 +190,10 @@ class ExtractedNetwork:
         preference = self._controller(torch.tensor([task], dtype=dtype))
         if not self._parts.prune:
             preference = torch.ones_like(preference)
-        own = to_pattern(gate(preference, self._parts.min_channels)[0])
-        return canonical(network, self.architecture.patterns[0][:shared] + own[shared:], shared)
+        common = self.architecture.patterns[0]
+        offered_C = torch.tensor([float(channel in common[0]) for channel in range(network.width)])
+        own = own_gates(preference, torch.arange(network.points) < shared, offered_C, self._parts.rule)
+        return canonical(network, common[:shared] + to_pattern(own[0])[shared:], shared)
 
     def _run(
         self,

@@ -100,6 +100,8 @@ def slice_parts(masked: MaskedNetwork, tasks: Sequence[Task]) -> Parts:
         architecture=architecture,
         min_channels=masked.method.min_channels,
         prune=masked.method.prune,
+        group=masked.method.group,
+        tied=masked.method.tied,
         shared=slice_section(weights, network, shared_convs, architecture.patterns[0], shared=True),
         patterns=tuple(
             slice_section(weights, network, specific_convs, pattern, shared=False) for pattern in architecture.patterns

@@ -9,6 +9,7 @@ rest.safetensors         what the task-specific part of any other gate pattern i
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from typing import Any
 from tatsnet.architecture import Architecture
 from tatsnet.extracted import Parts
 from tatsnet.files import Tensors, pack, sha256, unpack
+from tatsnet.settings import GateRule
 
 SCHEMA = 1
 SPEC = "architecture.json"
@@ -41,7 +43,7 @@ def write_folder(folder: Path, parts: Parts) -> None:
     spec = {
         "schema": SCHEMA,
         "architecture": parts.architecture.to_json(),
-        "method": {"min_channels": parts.min_channels, "prune": parts.prune},
+        "method": dataclasses.asdict(parts.rule),
         "figures": dict(parts.figures),
         "files": files,
     }
@@ -60,15 +62,17 @@ def read_folder(folder: Path) -> Parts:
     path = folder / SPEC
     try:
         architecture = Architecture.from_json(spec["architecture"])
-        least, prune = int(spec["method"]["min_channels"]), bool(spec["method"]["prune"])
+        rule = GateRule(**spec["method"])
         files, figures = dict(spec["files"]), dict(spec["figures"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): {ADVICE}") from error
     patterns = range(len(architecture.patterns))
     return Parts(
         architecture=architecture,
-        min_channels=least,
-        prune=prune,
+        min_channels=rule.min_channels,
+        prune=rule.prune,
+        group=rule.group,
+        tied=rule.tied,
         shared=_read_tensors(folder, "shared.safetensors", files),
         patterns=tuple(_read_tensors(folder, _pattern_file(index), files) for index in patterns),
         control=_read_tensors(folder, "control.safetensors", files),

@@ -1,5 +1,8 @@
 """Gate (eq. 5), architecture controller (eq. 6) and the consensus of tasks (eq. 7-10) of paper section 3.2.
 
+Beyond the paper: channels may open and close in groups, and a section may keep one set of the skip stream's channels
+(`GateRule`).
+
 Shapes: B tasks of a batch (the paper's M), N selection points, C channels, D degradation types (3).
 """
 
@@ -11,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tatsnet.architecture import NetworkConfig
+from tatsnet.settings import GateRule
 
 SLOW = 0.1
 """The slow average of s, from which the final phi is read, moves so much slower than s."""
@@ -43,6 +47,58 @@ def gate(preference: Tensor, min_channels: int = 0) -> Tensor:
     return gates
 
 
+def open_channels(preference: Tensor, rule: GateRule) -> Tensor:
+    """The gates of preferences under a rule: eq. 5, of groups of channels by the mean preference of each.
+
+    Args:
+        preference: z, any shape, channels last; the group divides their number.
+    """
+    if rule.group == 1:
+        return gate(preference, rule.min_channels)
+    gates = gate(preference.unflatten(-1, (-1, rule.group)).mean(-1), rule.least_groups)
+    return gates[..., None].expand(*gates.shape, rule.group).flatten(-2)
+
+
+def section(shared_N: Tensor) -> Tensor:
+    """The shared section of a tied network, N booleans: phi, less a block's input that is shared without its middle.
+
+    Nothing is computed once for such an input; it would only keep the task-specific section from one set of channels.
+    """
+    part = shared_N.clone()
+    part[1:-2:3] &= shared_N[2:-1:3]
+    return part
+
+
+def _on_stream(like_N: Tensor) -> Tensor:
+    """Which selection points select the skip stream's channels: all but a block's middle and the output of up."""
+    return torch.arange(len(like_N), device=like_N.device) % 3 != 2
+
+
+def tie(preference: Tensor, members_N: Tensor) -> Tensor:
+    """Preferences, ... x N x C, with the mean over the skip stream's points among `members_N` at each of them."""
+    tied_N = members_N & _on_stream(members_N)
+    weight_N1 = tied_N.to(preference.dtype)[:, None]
+    mean = (preference * weight_N1).sum(-2, keepdim=True) / weight_N1.sum().clamp(min=1)
+    return torch.where(tied_N[:, None], mean, preference)
+
+
+def own_gates(preference_BNC: Tensor, shared_N: Tensor, offered_C: Tensor, rule: GateRule) -> Tensor:
+    """The gates of the tasks' own sections, B x N x C; at the shared section's points they mean nothing.
+
+    A tied section keeps some of the stream's channels that the shared one hands on, so that none is ever added.
+
+    Args:
+        preference_BNC: z^s.
+        shared_N: True at the points of the shared section.
+        offered_C: gates of the stream in the shared section; they count where there is one.
+    """
+    if not rule.tied:
+        return open_channels(preference_BNC, rule)
+    tied_BNC = tie(preference_BNC, ~shared_N)
+    withheld_NC = (_on_stream(shared_N) & ~shared_N & shared_N[0])[:, None] & (offered_C == 0)
+    return open_channels(tied_BNC.masked_fill(withheld_NC, -torch.inf), rule)
+
+
 class Controller(nn.Module):
     """Eq. 6: three fully connected layers from a task vector to the preference on every channel.
 
@@ -73,7 +129,6 @@ class Consensus(nn.Module):
         network: gives N and C.
         gamma: threshold of eq. 8 and 10, in (0, 1).
         ema: weight of the new batch in eq. 7 and 9.
-        min_channels: as in `gate`.
     """
 
     preference_NC: Tensor
@@ -81,9 +136,9 @@ class Consensus(nn.Module):
     slow_N: Tensor
     slow_weight: Tensor
 
-    def __init__(self, network: NetworkConfig, gamma: float, ema: float, min_channels: int) -> None:
+    def __init__(self, network: NetworkConfig, gamma: float, ema: float) -> None:
         super().__init__()
-        self.gamma, self.ema, self.min_channels = gamma, ema, min_channels
+        self.gamma, self.ema = gamma, ema
         self.register_buffer("preference_NC", torch.zeros(network.points, network.width))
         self.register_buffer("agreement_N", torch.zeros(network.points))
         self.register_buffer("slow_N", torch.zeros(network.points))
@@ -96,11 +151,13 @@ class Consensus(nn.Module):
         return moved
 
     @torch.no_grad()
-    def agree(self, preference_BNC: Tensor) -> Tensor:
-        """Eq. 8: at which points the tasks of a batch keep what z^a keeps; N booleans."""
-        task = gate(preference_BNC, self.min_channels)
-        agnostic = gate(self.preference_NC, self.min_channels)
-        return (task * agnostic).sum(-1).mean(0) >= self.gamma * agnostic.sum(-1)
+    def agree(self, task_BNC: Tensor, agnostic_NC: Tensor) -> Tensor:
+        """Eq. 8: at which points the tasks of a batch keep what z^a keeps; N booleans.
+
+        Args:
+            task_BNC, agnostic_NC: the gates g(z^s) and g(z^a).
+        """
+        return (task_BNC * agnostic_NC).sum(-1).mean(0) >= self.gamma * agnostic_NC.sum(-1)
 
     @torch.no_grad()
     def accumulate(self, agreed_N: Tensor) -> None:

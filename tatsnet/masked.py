@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tatsnet.architecture import Architecture, NetworkConfig, Pattern, canonical, gather
-from tatsnet.gates import Consensus, Controller, gate
+from tatsnet.gates import Consensus, Controller, open_channels, own_gates, section, tie
 from tatsnet.settings import MethodConfig
 from tatsnet.supernet import SuperNetwork
 
@@ -31,7 +31,10 @@ class Phase(Enum):
 
 
 class Gates(NamedTuple):
-    """The gates of one step: g(z^s) and their selection (B x N x C), g(z^a) (N x C), phi (N booleans)."""
+    """The gates of one step: g(z^s) (B x N x C), g(z^a) (N x C), phi (N booleans), and what the network uses of them.
+
+    The effective ones (B x N x C) are g(z^a) where shared and g(z^s) elsewhere, or a tied section's.
+    """
 
     task_BNC: Tensor
     agnostic_NC: Tensor
@@ -48,6 +51,9 @@ class MaskedNetwork(nn.Module):
         gamma: threshold of eq. 8 and 10.
         sharing: False is TSNet (phi = 0), True searches phi (TA+TSNet), unless `method.shared_points` fixes it.
         generator: draws the weights.
+
+    Raises:
+        ValueError: a group of channels that does not divide the width.
     """
 
     fixed_shared_N: Tensor
@@ -63,13 +69,15 @@ class MaskedNetwork(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        if network.width % method.group:
+            raise ValueError(f"group {method.group} does not divide the network's width {network.width}")
         self.network, self.method = network, method
         self.supernet = SuperNetwork(network, generator)
         self.controller = Controller(network, method.controller_hidden, generator)
-        self.consensus = Consensus(network, gamma, method.ema, method.min_channels)
+        self.consensus = Consensus(network, gamma, method.ema)
         fixed = method.shared_points if method.shared_points is not None else (None if sharing else 0)
         self.searches_sharing = fixed is None
-        self.register_buffer("fixed_shared_N", torch.arange(network.points) < (fixed or 0))
+        self.register_buffer("fixed_shared_N", self._section(torch.arange(network.points) < (fixed or 0)))
         self.register_buffer("is_frozen", torch.tensor(False))
 
     def forward(self, image_BCHW: Tensor, task_BD: Tensor) -> Tensor:
@@ -86,26 +94,36 @@ class MaskedNetwork(nn.Module):
 
     def gates(self, task_BD: Tensor, phase: Phase) -> Gates:
         """The gates of a batch of tasks; in the JOINT and SPECIFIC phases the consensus moves (eq. 6-10)."""
-        least = self.method.min_channels
         preference = self.controller(task_BD)
         if not self.method.prune:
             preference = torch.ones_like(preference)
-        if phase is Phase.FROZEN:
-            agnostic_preference, shared = self.consensus.preference_NC, self.fixed_shared_N
+        searched = phase is not Phase.FROZEN
+        agnostic_preference = self.consensus.gather(preference) if searched else self.consensus.preference_NC
+        task = open_channels(preference, self.method)
+        agnostic = open_channels(agnostic_preference, self.method)
+        shared = self._search_shared(task, agnostic, phase) if searched else self.fixed_shared_N
+        if self.method.tied:
+            effective = self._tied(preference, agnostic_preference, shared)
         else:
-            agnostic_preference = self.consensus.gather(preference)
-            shared = self._search_shared(preference, phase)
-        task, agnostic = gate(preference, least), gate(agnostic_preference, least)
-        effective = torch.where(shared[:, None], agnostic, task)
+            effective = torch.where(shared[:, None], agnostic, task)
         return Gates(task, agnostic, shared, effective)
 
-    def _search_shared(self, preference_BNC: Tensor, phase: Phase) -> Tensor:
+    def _tied(self, preference_BNC: Tensor, agnostic_preference_NC: Tensor, shared_N: Tensor) -> Tensor:
+        part_N = section(shared_N)
+        common_NC = open_channels(tie(agnostic_preference_NC, part_N), self.method)
+        own_BNC = own_gates(preference_BNC, part_N, common_NC[0], self.method)
+        return torch.where(part_N[:, None], common_NC, own_BNC)
+
+    def _search_shared(self, task_BNC: Tensor, agnostic_NC: Tensor, phase: Phase) -> Tensor:
         if phase is not Phase.JOINT:
             return torch.zeros_like(self.fixed_shared_N)
         if not self.searches_sharing:
             return self.fixed_shared_N
-        self.consensus.accumulate(self.consensus.agree(preference_BNC))
+        self.consensus.accumulate(self.consensus.agree(task_BNC, agnostic_NC))
         return self.consensus.shared() & self._may_share()
+
+    def _section(self, shared_N: Tensor) -> Tensor:
+        return section(shared_N) if self.method.tied else shared_N
 
     def _may_share(self) -> Tensor:
         limit = self.network.points - self.method.specific_points
@@ -118,7 +136,7 @@ class MaskedNetwork(nn.Module):
         mean = torch.stack([self.controller(part).mean(0) for part in tasks.chunk(8)]).mean(0)
         self.consensus.preference_NC.copy_(mean if self.method.prune else torch.ones_like(mean))
         if self.searches_sharing:
-            self.fixed_shared_N.copy_(self.consensus.final_shared() & self._may_share())
+            self.fixed_shared_N.copy_(self._section(self.consensus.final_shared() & self._may_share()))
         self.is_frozen.fill_(True)
         self.controller.requires_grad_(False)
 

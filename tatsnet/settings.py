@@ -89,17 +89,51 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MethodConfig:
-    """What the search method leaves open (DESIGN of the method: docs/method.md).
+class GateRule:
+    """How preferences become gates: what of the method a found network still needs for a new task vector.
+
+    Args:
+        min_channels: channels kept at every selection point, whatever the gates say; rounded up to whole groups.
+        prune: False keeps every channel (Table 3).
+        group: channels open and close in runs of so many, by their mean preference; 1 is the paper's. It must divide
+            the network's width.
+        tied: True keeps one set of the skip stream's channels per section (the shared part; the task-specific part of
+            one task), so that no convolution gathers channels; False, the paper's, selects at every point alone.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    min_channels: int = 8
+    prune: bool = True
+    group: int = 1
+    tied: bool = False
+
+    def __post_init__(self) -> None:
+        _require(self.min_channels >= 0, f"min_channels must be at least 0, got {self.min_channels}")
+        _require(self.group >= 1, f"group must be at least 1, got {self.group}")
+
+    @property
+    def least_groups(self) -> int:
+        """Groups kept at every selection point, whatever the gates say."""
+        return -(-self.min_channels // self.group)
+
+    @property
+    def least_channels(self) -> int:
+        """Channels kept at every selection point, whatever the gates say: `min_channels` in whole groups."""
+        return self.least_groups * self.group
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodConfig(GateRule):
+    """What the search method leaves open (DESIGN of the method: docs/method.md); the gates' rule is a part of it.
 
     Args:
         effects: M of eq. 4, the number of effects over which the shared part's cost is spread.
-        min_channels: channels kept at every selection point, whatever the gates say.
         ema: weight of the new batch in eq. 7 and 9.
         controller_hidden: width of the controller's two hidden layers.
         specific_points: the last so many selection points stay task-specific whatever the tasks agree on, so that the
             sliders keep something to move; 0 is the paper's.
-        prune: False keeps every channel (Table 3).
         shared_points: a fixed number of shared selection points in place of eq. 8-10 (Table 3); None searches.
 
     Raises:
@@ -107,16 +141,14 @@ class MethodConfig:
     """
 
     effects: int = 27
-    min_channels: int = 8
     ema: float = 0.1
     controller_hidden: int = 64
     specific_points: int = 0
-    prune: bool = True
     shared_points: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _require(self.effects >= 1, f"effects must be at least 1, got {self.effects}")
-        _require(self.min_channels >= 0, f"min_channels must be at least 0, got {self.min_channels}")
         _require(0 < self.ema <= 1, f"ema must be in (0, 1], got {self.ema}")
         _require(self.controller_hidden >= 1, f"controller_hidden must be at least 1, got {self.controller_hidden}")
         _require(self.specific_points >= 0, f"specific_points must be at least 0, got {self.specific_points}")

@@ -57,6 +57,8 @@ def cross_check(params: Params) -> Iterator[tuple[Place, str]]:
     if method.min_channels > network.width:
         place: Place = ("search", "method", "min_channels")
         yield place, f"is more than the network has: {method.min_channels} > network.width {network.width}"
+    if network.width % method.group:
+        yield ("search", "method", "group"), f"does not divide network.width: {network.width} / {method.group}"
     if method.specific_points > network.points:
         message = f"is more than the network has: {method.specific_points} > {network.points} (3 x network.blocks + 3)"
         yield ("search", "method", "specific_points"), message

@@ -99,7 +99,7 @@ class Trial:
                 f"flops_ratio_m{m}": effect_cost(architecture, REFERENCE_SIDE, REFERENCE_SIDE, m).ratio for m in (1, 27)
             },
             "shared_layers_pct": architecture.shared_percent,
-            "dead_points": dead_points(architecture.patterns, self.job.method.min_channels),
+            "dead_points": dead_points(architecture.patterns, self.job.method.least_channels),
             "patterns": len(architecture.patterns),
             "response": {axis: {"range": a.range, "evenness": a.evenness} for axis, a in answers.items()},
             "seconds": seconds,

@@ -151,5 +151,5 @@ def test_the_description_is_plain_json(tmp_path: Path) -> None:
     extract(frozen_network(4, min_channels=3), tmp_path / "net")
     spec = json.loads((tmp_path / "net" / "architecture.json").read_text())
     assert spec["schema"] == 1
-    assert spec["method"] == {"min_channels": 3, "prune": True}
+    assert spec["method"] == {"min_channels": 3, "prune": True, "group": 1, "tied": False}
     assert len(spec["architecture"]["tasks"]) == 27

@@ -14,8 +14,8 @@ from tatsnet.gates import SLOW, Consensus, Controller, gate, prefix
 NETWORK = NetworkConfig(width=4, blocks=1)  # 6 selection points
 
 
-def consensus(gamma: float = 0.75, ema: float = 0.25, least: int = 0) -> Consensus:
-    return Consensus(NETWORK, gamma, ema, least)
+def consensus(gamma: float = 0.75, ema: float = 0.25) -> Consensus:
+    return Consensus(NETWORK, gamma, ema)
 
 
 def at_point(*rows: list[float]) -> Tensor:
@@ -123,9 +123,8 @@ def test_the_gradient_through_z_a_is_the_batchs_share() -> None:
 
 
 def agreed(preference: Tensor, agnostic: list[float], gamma: float = 0.75, least: int = 0) -> bool:
-    state = consensus(gamma=gamma, least=least)
-    state.preference_NC.copy_(torch.tensor(agnostic).expand(NETWORK.points, -1))
-    holds = state.agree(preference).tolist()
+    common = gate(torch.tensor(agnostic), least).expand(NETWORK.points, -1)
+    holds = consensus(gamma=gamma).agree(gate(preference, least), common).tolist()
     assert len(set(holds)) == 1
     return bool(holds[0])
 
@@ -149,11 +148,9 @@ def test_agreement_by_hand(tasks: list[list[float]], agnostic: list[float], expe
 
 
 def test_agreement_is_told_point_by_point() -> None:
-    state = consensus()
-    state.preference_NC.fill_(1.0)
-    preference = at_point([1.0, 1.0, 1.0, 1.0])
-    preference[:, 2] = -1.0
-    assert state.agree(preference).tolist() == [True, True, False, True, True, True]
+    gates = at_point([1.0, 1.0, 1.0, 1.0])
+    gates[:, 2] = 0.0
+    assert consensus().agree(gates, torch.ones(NETWORK.points, 4)).tolist() == [True, True, False, True, True, True]
 
 
 def test_agreement_sees_the_kept_minimum() -> None:

@@ -151,7 +151,7 @@ class TestTrial:
         assert 0 < measured["flops_ratio_m27"] <= measured["flops_ratio_m1"] <= 1.01
         assert measured["shared_layers_pct"] == architecture.shared_percent
         assert measured["patterns"] == len(architecture.patterns)
-        assert measured["dead_points"] == dead_points(architecture.patterns, trained.job.method.min_channels)
+        assert measured["dead_points"] == dead_points(architecture.patterns, trained.job.method.least_channels)
         assert measured["psnr_db"] == oracle_psnr(trained.model, trained.job.valid, torch.device("cpu"))
         assert set(measured["response"]) == set(AXES)
 
