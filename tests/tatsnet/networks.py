@@ -22,11 +22,20 @@ def frozen_network(
     network: NetworkConfig = TINY,
     min_channels: int = 0,
     prune: bool = True,
+    group: int = 1,
+    tied: bool = False,
     seed: int = 0,
 ) -> MaskedNetwork:
     """A masked network with random weights, biases and scales, whose first `shared` selection points are shared."""
     generator = torch.Generator().manual_seed(seed)
-    method = MethodConfig(min_channels=min_channels, controller_hidden=HIDDEN, prune=prune, shared_points=shared)
+    method = MethodConfig(
+        min_channels=min_channels,
+        controller_hidden=HIDDEN,
+        prune=prune,
+        group=group,
+        tied=tied,
+        shared_points=shared,
+    )
     model = MaskedNetwork(network, method, gamma=0.5, sharing=True, generator=generator)
     with torch.no_grad():
         weight, bias = list(model.controller.parameters())[-2:]

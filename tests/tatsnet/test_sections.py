@@ -1,0 +1,85 @@
+"""Which steps a section has: a tied one gathers and scatters nothing, and leaves behind what it does not use."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tatsnet.architecture import NetworkConfig, Pattern
+from tatsnet.extracted import ExtractedNetwork
+from tatsnet.extraction import grid_tasks, slice_parts
+from tatsnet.masked import MaskedNetwork
+from tatsnet.sections import Section
+from tatsnet.slicing import slice_section, split
+from tatsnet.steps import Enter, Extend, Leave, Tail, Take
+from tests.tatsnet.networks import HALF, OPEN, SPARSE, frozen_network, random_tasks
+
+NETWORK = NetworkConfig(width=16, blocks=3)  # 12 selection points
+SIZES = [(1, 1), (5, 8), (7, 9)]
+
+
+def network_of(shared: int, preference: float = HALF, group: int = 4, *, tied: bool = True) -> MaskedNetwork:
+    least = group  # one group at least, so that no section dies
+    model = frozen_network(shared, preference, network=NETWORK, min_channels=least, group=group, tied=tied, seed=shared)
+    return model.double()
+
+
+def sections(model: MaskedNetwork) -> list[tuple[Pattern, Section]]:
+    """The shared section, and those of the 27 effects."""
+    architecture = model.architecture(grid_tasks())
+    weights = model.supernet.state_dict()
+    shared_convs, own_convs = split(architecture)
+    first = architecture.patterns[0]
+    shared = Section(shared_convs, first, (), slice_section(weights, NETWORK, shared_convs, first, shared=True))
+    made = [(first, shared)]
+    for pattern in architecture.patterns:
+        tensors = slice_section(weights, NETWORK, own_convs, pattern, shared=False)
+        made.append((pattern, Section(own_convs, pattern, shared.channels, tensors)))
+    return made
+
+
+@pytest.mark.parametrize("preference", [SPARSE, HALF, OPEN])
+@pytest.mark.parametrize("shared", range(NETWORK.points + 1))
+def test_a_tied_section_gathers_nothing_but_its_channels_once(shared: int, preference: float) -> None:
+    for _, section in sections(network_of(shared, preference)):
+        assert not any(isinstance(step, Extend) for step in section.steps)
+        assert all(step.take is None for step in section.steps if isinstance(step, Enter | Tail))
+        assert all(step.put is None for step in section.steps if isinstance(step, Leave))
+        taken = [index for index, step in enumerate(section.steps) if isinstance(step, Take)]
+        assert taken in ([], [0])
+
+
+def test_an_untied_section_gathers() -> None:
+    """What the law above would miss if the steps had no such attribute."""
+    steps = [step for _, section in sections(network_of(4, tied=False)) for step in section.steps]
+    assert any(step.take is not None for step in steps if isinstance(step, Enter))
+    assert any(step.put is not None for step in steps if isinstance(step, Leave))
+
+
+def test_a_section_takes_the_channels_that_it_uses() -> None:
+    pattern, section = sections(network_of(4))[1]
+    take = section.steps[0]
+    assert isinstance(take, Take)
+    assert section.channels == pattern[-2]
+    assert set(section.channels) < set(pattern[0])
+    assert [pattern[0][place] for place in take.take.tolist()] == list(section.channels)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("group", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("shared", [0, 1, 2, 3, 4, 5, 8, 10, 11, 12])
+def test_the_extracted_network_is_the_masked_one(shared: int, group: int, tied: bool) -> None:
+    """All the 27 effects and tasks between them, in double precision; their patterns too."""
+    model = network_of(shared, group=group, tied=tied)
+    network = ExtractedNetwork(slice_parts(model, grid_tasks()))
+    others = random_tasks(12)
+    assert [network.pattern(task) for task in others] == model.patterns(others)
+    tasks = [*grid_tasks(), *others]
+    for height, width in SIZES:
+        generator = torch.Generator().manual_seed(height)
+        image = torch.rand(1, 3, height, width, generator=generator, dtype=torch.float64)
+        encoded = network.encode(image)
+        with torch.inference_mode():
+            expected = model(image.expand(len(tasks), -1, -1, -1), torch.tensor(tasks, dtype=torch.float64))
+        for task, restored in zip(tasks, expected, strict=True):
+            assert (network.effect(encoded, task) - restored).abs().max() <= 1e-10
