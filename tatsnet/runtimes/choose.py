@@ -67,4 +67,17 @@ def pick(
     reason = why_not(name, device, dtype)
     if reason is not None:
         raise ValueError(reason)
-    return TorchRuntime(device)
+    threads = torch.get_num_threads() if threads is None else threads
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+    match name:
+        case "openvino":
+            from tatsnet.runtimes.ov import OpenVinoRuntime
+
+            return OpenVinoRuntime(threads)
+        case "onnxruntime":
+            from tatsnet.runtimes.ort import OrtRuntime
+
+            return OrtRuntime(threads)
+        case _:
+            return TorchRuntime(device)

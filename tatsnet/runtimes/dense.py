@@ -1,0 +1,55 @@
+"""The super network in a runtime, every channel kept: what an extracted network is compared with in fairness.
+
+Shapes: B batch, H height, W width, D degradation types (3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from tatsnet.architecture import convolutions
+from tatsnet.runtimes.api import Runtime
+from tatsnet.slicing import slice_section
+from tatsnet.steps import start
+from tatsnet.supernet import SuperNetwork, pad_even
+
+
+class DenseRestorer:
+    """Makes effects with the whole super network: one section, compiled as an extracted network's are.
+
+    Args:
+        network: the super network; its weights are copied.
+        runtime: what runs it.
+
+    Raises:
+        ValueError: weights of a precision that the runtime does not know.
+    """
+
+    def __init__(self, network: SuperNetwork, runtime: Runtime) -> None:
+        config, convs = network.config, convolutions(network.config)
+        pattern = (tuple(range(config.width)),) * config.points
+        weights = {name: weight.detach().clone() for name, weight in network.state_dict().items()}
+        tensors = slice_section(weights, config, convs, pattern, shared=False)
+        self._section = runtime.compile(convs, pattern, (), tensors)
+        self._scale_weight, self._scale_bias = (
+            weights[f"global_scale.{kind}"].to(runtime.device) for kind in ("weight", "bias")
+        )
+
+    @torch.inference_mode()
+    def effects(self, image_BCHW: Tensor, tasks: Sequence[Sequence[float]]) -> Iterator[Tensor]:
+        """One effect after the other, B x 3 x H x W, not clamped.
+
+        Args:
+            image_BCHW: RGB in [0, 1], any height and width from 1.
+            tasks: task vectors in [0, 1]^3.
+        """
+        height, width = image_BCHW.shape[-2:]
+        image = pad_even(image_BCHW.to(self._scale_bias)).contiguous(memory_format=torch.channels_last)
+        for task in tasks:
+            task_D = image.new_tensor(task)
+            hidden = self._section(start(image), task_D).hidden_BCHW
+            scale = (self._scale_weight @ task_D + self._scale_bias)[:, None, None]
+            yield torch.addcmul(image, scale, hidden)[..., :height, :width]

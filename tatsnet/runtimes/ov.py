@@ -1,0 +1,55 @@
+"""OpenVINO, on the CPU."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+import openvino
+import torch
+from torch import Tensor
+
+from tatsnet.architecture import Channels, Conv, Pattern
+from tatsnet.runtimes.api import Compiled
+from tatsnet.runtimes.compiled import GraphSection, Run
+
+
+class OpenVinoRuntime:
+    """Runs sections with OpenVINO.
+
+    Args:
+        threads: within a convolution, at least 1.
+    """
+
+    name = "openvino"
+    compiles = True
+    device = torch.device("cpu")
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._core = openvino.Core()
+
+    def compile(
+        self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
+    ) -> Compiled:
+        """A compiled model of the section's graph."""
+        return GraphSection(convs, pattern, incoming, tensors, self._load)
+
+    def _load(self, model: bytes) -> Run:
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": self.threads,
+        }
+        compiled = self._core.compile_model(self._core.read_model(model), "CPU", settings)
+        requests = threading.local()
+
+        def run(inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> None:
+            request = getattr(requests, "own", None)
+            if request is None:
+                request = requests.own = compiled.create_infer_request()
+            for name, tensor in (*inputs.items(), *outputs.items()):
+                request.set_tensor(name, openvino.Tensor(tensor.numpy(), shared_memory=True))
+            request.infer()
+
+        return run
