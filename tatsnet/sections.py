@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tatsnet.architecture import Channels, Conv, Pattern
-from tatsnet.slicing import travelling, writes_stream
-from tatsnet.steps import Enter, Extend, Head, Leave, Out, State, Tail, Up
+from tatsnet.slicing import travelling, used_channels, writes_stream
+from tatsnet.steps import Enter, Extend, Head, Leave, Out, State, Tail, Take, Up
 
 
 class Section(nn.Module):
@@ -29,8 +29,14 @@ class Section(nn.Module):
         self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
     ) -> None:
         super().__init__()
-        self.channels = travelling(convs, pattern, incoming)
         self.steps = nn.ModuleList()
+        used = used_channels(convs, pattern)
+        useful = tuple(channel for channel in incoming if channel in used)
+        if len(useful) < len(incoming) and any(conv.name == "tail" for conv in convs):
+            places = [incoming.index(channel) for channel in useful]
+            self.steps.append(Take(torch.tensor(places, dtype=torch.int64, device=next(iter(tensors.values())).device)))
+            incoming = useful
+        self.channels = travelling(convs, pattern, incoming)
         head = travelling(convs[:1], pattern) if convs and convs[0].name == "head" else ()
         room = len(self.channels) - len(incoming) - len(head)
         for conv in convs:

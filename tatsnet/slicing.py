@@ -31,6 +31,13 @@ def travelling(convs: Sequence[Conv], pattern: Pattern, incoming: Channels = ())
     return tuple(order)
 
 
+def used_channels(convs: Sequence[Conv], pattern: Pattern) -> frozenset[int]:
+    """The skip stream's channels that a section reads or writes."""
+    points = {conv.fan_out for conv in convs if writes_stream(conv)}
+    points |= {conv.fan_in for conv in convs if conv.name == "tail" or conv.name.endswith("conv1")}
+    return frozenset(channel for point in points if point is not None for channel in pattern[point])
+
+
 def writes_stream(conv: Conv) -> bool:
     """Whether a convolution's output is added to the skip stream: the head and each block's second."""
     return conv.name == "head" or conv.name.endswith("conv2")

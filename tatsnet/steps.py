@@ -88,6 +88,19 @@ class Head(_Convolution):
         return state._replace(stream_BCHW=stream.contiguous(), owned=True)
 
 
+class Take(nn.Module):
+    """Of the stream's channels those that this section uses, in a stream of its own; nothing reads the others later."""
+
+    take: Tensor
+
+    def __init__(self, take_C: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("take", take_C)
+
+    def forward(self, state: State, task_D: Tensor) -> State:
+        return state._replace(stream_BCHW=state.stream_BCHW.index_select(1, self.take), owned=True)
+
+
 class Extend(nn.Module):
     """Room in the stream for channels that this section writes first; they start at zero."""
 
