@@ -71,6 +71,7 @@ class Extracted:
 
     def effects(self, image_BCHW: Tensor, tasks: Sequence[Task]) -> list[Tensor]:
         """Effects of one image, the shared part computed once."""
+        self.restorer.prepare(tasks)
         encoded = self.restorer.encode_tensor(image_BCHW)
         return [self.restorer.effect_tensor(encoded, task) for task in tasks]
 
@@ -147,10 +148,3 @@ def dense_parameters(network: NetworkConfig) -> int:
     """Weights and biases of the super network's convolutions and scales."""
     convs = sum(9 * conv.inputs * conv.outputs + conv.outputs for conv in convolutions(network))
     return convs + 4 * network.blocks * network.width + 4 * 3
-
-
-def random_image(width: int, height: int, rng: np.random.Generator) -> Tensor:
-    """A random image of a size for latency, 1 x 3 x H x W; convolutions take the same time on any content."""
-    return torch.from_numpy(rng.random((1, 3, height, width), dtype=np.float32)).contiguous(
-        memory_format=torch.channels_last
-    )

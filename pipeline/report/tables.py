@@ -51,7 +51,7 @@ def tables(metrics: Metrics) -> tuple[Table, ...]:
 def cost_table(metrics: Metrics) -> Table:
     """Table 1: FLOPs and latency per effect, each with its ratio to dense."""
     networks = metrics.networks
-    cells = {(c.device, c.threads, c.size): None for n in networks for c in n.latency}
+    cells = {(c.device, c.threads, c.runtime, c.size): None for n in networks for c in n.latency}
     rows = [
         (
             "FLOPs at 1280x720, M = 1",
@@ -70,7 +70,7 @@ def cost_table(metrics: Metrics) -> Table:
         caption=(
             "M is the number of effects made of one photo; the shared part is computed once and spread over them. "
             f"In brackets: share of dense. Latency per effect when 27 are made, median ± spread over the repeats, on "
-            f"{metrics.machine.cpu}, {metrics.machine.cores} cores, PyTorch {metrics.machine.torch}; "
+            f"{metrics.machine.cpu}, {metrics.machine.cores} cores, every network in the same runtime; "
             "in brackets: times as fast as dense in the same cell. Parameters: at work for one effect."
         ),
         header=("Cost per effect", *(_name(n) for n in networks)),
@@ -211,14 +211,14 @@ def milliseconds(value: float) -> str:
     return number(value, ",.0f" if value >= 99.95 else ".3g")
 
 
-def _place(device: str, threads: int, size: str) -> str:
+def _place(device: str, threads: int, runtime: str, size: str) -> str:
     where = f"{threads} thread{'s' * (threads != 1)}" if device == "cpu" else device
-    return f"Latency at {size}, {where}"
+    return f"Latency at {size}, {where}, {runtime}"
 
 
-def _latency(network: NetworkFigures, key: tuple[str, int, str]) -> str:
+def _latency(network: NetworkFigures, key: tuple[str, int, str, str]) -> str:
     for cell in network.latency:
-        if (cell.device, cell.threads, cell.size) == key:
+        if (cell.device, cell.threads, cell.runtime, cell.size) == key:
             spread = number(cell.spread_pct, ".0f")
             return f"{milliseconds(cell.ms_per_effect)} ms ± {spread} % ({number(cell.speedup, '.1f')}x)"
     return NOT_MEASURED

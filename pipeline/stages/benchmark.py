@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import platform
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from pipeline.artifacts import fresh_folder, read_json
+from pipeline.config import BenchmarkConfig
 from pipeline.datasets import load_eval_photos, read_rgb
 from pipeline.layout import (
     ARCHITECTURE,
@@ -41,7 +43,6 @@ from pipeline.measuring import (
     flops_by_task,
     naturalness,
     oracle_quality,
-    random_image,
 )
 from pipeline.progress import Ticker, say
 from pipeline.report import (
@@ -58,14 +59,17 @@ from pipeline.report import (
 from pipeline.stage import Context, Stage, main
 from pipeline.tracking import last_run_id
 from pipeline.tracking.facts import run_facts
+from tatsnet.bench.run import Place, bench
+from tatsnet.bench.subjects import dense, pruned
 from tatsnet.checkpoint import load_dense, load_masked
 from tatsnet.cost import effect_cost
 from tatsnet.degradation import Degradation, Image, degrade
 from tatsnet.evaluation import EvalPhoto, input_psnr, response, to_batch, to_images
+from tatsnet.folder import read_folder
 from tatsnet.images import list_images
-from tatsnet.latency import Timing, Work, measure, threads
 from tatsnet.niqe import LEAST_SIDE, load_pristine
 from tatsnet.restorer import Restorer
+from tatsnet.runtimes.choose import AUTO
 from tatsnet.training import pick_device
 
 STAGES = ("download", "degrade", "pretrain", "search", "select", "finetune", "extract")
@@ -73,34 +77,32 @@ SHOWN = Degradation(2.0, 25.0, 60)
 """What the contact sheet's photo is degraded by."""
 
 
-def time_networks(networks: dict[str, Measured], context: Context) -> dict[str, list[tuple[str, int, Timing]]]:
-    """Milliseconds per effect of 27 for every network, image size and number of threads."""
-    config = context.params.benchmark
-    rng = np.random.default_rng(0)
-    cells: dict[str, list[tuple[str, int, Timing]]] = {name: [] for name in networks}
+def time_networks(root: Path, names: list[str], config: BenchmarkConfig) -> dict[str, tuple[LatencyCell, ...]]:
+    """Time per effect of 27 of the dense network and the named picks, at every number of threads and image size.
+
+    The dense network runs in the same runtime as the picks: the fastest that is installed.
+    """
+    subjects = [
+        dense(load_dense(root / TUNED / DENSE / WEIGHTS), DENSE_SAMPLE),
+        *(pruned(name, read_folder(root / PRUNED / name)) for name in names),
+    ]
     counts = sorted({1, len(os.sched_getaffinity(0))})
-    ticker = Ticker("benchmark latency", len(config.pixels) * len(counts) * len(networks) * (config.repeats + 1))
-    turns = 0
-
-    def turn(name: str) -> None:
-        nonlocal turns
-        ticker.at(turns, name)
-        turns += 1
-
-    for text, (width, height) in zip(config.sizes, config.pixels, strict=True):
-        image = random_image(width, height, rng)
-        for count in counts:
-            works = {name: _work(network, image) for name, network in networks.items()}
-            with threads(count), torch.inference_mode():
-                timings = measure(works, config.repeats, turn)
-            for name, timing in timings.items():
-                cells[name].append((text, count, timing))
-    return cells
-
-
-def _work(network: Measured, image: torch.Tensor) -> Work:
-    tasks = TASKS[:: len(TASKS) // DENSE_SAMPLE] if isinstance(network, Dense) else TASKS
-    return lambda: len(network.effects(image, tasks))
+    places = [Place(device="cpu", threads=count, runtime=AUTO) for count in counts]
+    ticker = Ticker("benchmark latency", len(config.sizes) * len(counts) * len(subjects) * (config.repeats + 1))
+    turns = itertools.count()
+    cells: dict[str, list[LatencyCell]] = {subject.name: [] for subject in subjects}
+    for cell in bench(subjects, config.pixels, places, config.repeats, lambda text: ticker.at(next(turns), text)):
+        cells[cell.network].append(
+            LatencyCell(
+                size=cell.size,
+                threads=cell.threads,
+                runtime=cell.runtime,
+                ms_per_effect=cell.ms_per_effect,
+                spread_pct=cell.spread_pct,
+                speedup=cell.ratio_to_dense,
+            )
+        )
+    return {name: tuple(found) for name, found in cells.items()}
 
 
 def figures_of(
@@ -110,7 +112,7 @@ def figures_of(
     context: Context,
     test: list[EvalPhoto],
     wholes: list[Image],
-    cells: dict[str, list[tuple[str, int, Timing]]],
+    latency: tuple[LatencyCell, ...],
     device: torch.device,
 ) -> NetworkFigures:
     """Everything about one network."""
@@ -125,16 +127,6 @@ def figures_of(
     oracle = oracle_quality(network.restore, test, device)
     scored = evenly(test, params.benchmark.best_of_27_crops or len(test))
     best = best_of_27(network, scored, device)
-    latency = tuple(
-        LatencyCell(
-            size=size,
-            threads=count,
-            ms_per_effect=timing.ms_per_effect,
-            spread_pct=timing.spread_pct,
-            speedup=base.ms_per_effect / timing.ms_per_effect,
-        )
-        for (size, count, timing), (_, _, base) in zip(cells[name], cells[DENSE], strict=True)
-    )
     once, many = effect_cost(architecture, *HD, 1), effect_cost(architecture, *HD, 27)
     return NetworkFigures(
         name=name,
@@ -282,13 +274,13 @@ def work(context: Context) -> None:
     same = first_of_each_trial(picks)
     distinct = list(dict.fromkeys(same.values()))
     networks = load_networks(root, distinct, CPU)
-    cells = time_networks(networks, context)
+    cells = time_networks(root, distinct, params.benchmark)
     device = pick_device(params.train.device)
     scored = networks if device == CPU else load_networks(root, distinct, device)
     figures = {}
     ticker = Ticker("benchmark quality", len(networks), every=0)
     for done, (name, network) in enumerate(scored.items(), 1):
-        figures[name] = figures_of(name, network, picks.get(name), context, test, wholes, cells, device)
+        figures[name] = figures_of(name, network, picks.get(name), context, test, wholes, cells[name], device)
         ticker.at(done, f"{name}  {figures[name].psnr_db:.2f} dB")
     shown = next(iter(picks))
     manifest = read_json(root / CLEAN / "manifest.json")

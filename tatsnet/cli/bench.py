@@ -13,7 +13,7 @@ import torch
 from tatsnet.architecture import Architecture
 from tatsnet.bench.cells import Cell, table, to_json
 from tatsnet.bench.run import Place, bench
-from tatsnet.bench.subjects import Subject, dense, pruned, spread, synthetic
+from tatsnet.bench.subjects import Subject, pruned, random_dense, spread, synthetic
 from tatsnet.bench.synthetic import GRID, PAPER, random_parts
 from tatsnet.cli.errors import CommandError
 from tatsnet.extracted import Parts
@@ -95,10 +95,10 @@ def _subjects(wanted: Wanted) -> list[Subject]:
     few = 1 if wanted.quick else 3
     parts = _parts(wanted)
     if parts is None:
-        return [dense(PAPER, few), *synthetic(few)]
+        return [random_dense(PAPER, few), *synthetic(few)]
     name = str(wanted.model or wanted.pattern)
     tasks = GRID if parts.architecture.shared else spread(few)
-    return [dense(parts.architecture.network, few), pruned(name, parts, tasks)]
+    return [random_dense(parts.architecture.network, few), pruned(name, parts, tasks)]
 
 
 def _parts(wanted: Wanted) -> Parts | None:

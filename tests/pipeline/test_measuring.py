@@ -18,7 +18,6 @@ from pipeline.measuring import (
     flops_by_task,
     naturalness,
     oracle_quality,
-    random_image,
 )
 from tatsnet.architecture import NetworkConfig
 from tatsnet.cost import dense_flops, effect_cost
@@ -146,14 +145,6 @@ def test_costs_along_the_sliders_are_those_of_their_tasks(masked: MaskedNetwork)
 def test_dense_costs_the_same_at_every_level() -> None:
     costs = [cost for series in flops_by_task(None, TINY).values() for cost in series]
     assert {(cost.shared, cost.specific) for cost in costs} == {(0.0, 1.0)}
-
-
-def test_a_random_image_has_its_size_and_range() -> None:
-    image = random_image(10, 6, np.random.default_rng(0))
-    assert image.shape == (1, 3, 6, 10)
-    assert image.dtype == torch.float32
-    assert 0 <= float(image.min()) <= float(image.max()) < 1
-    assert torch.equal(image, random_image(10, 6, np.random.default_rng(0)))
 
 
 def test_the_tasks_are_those_of_the_27_effects() -> None:

@@ -61,7 +61,14 @@ def network(
             for n, key in enumerate((*AXES, "joint"))
         },
         latency=tuple(
-            LatencyCell(size=size, threads=threads, ms_per_effect=ms / speedup, spread_pct=3.1, speedup=speedup)
+            LatencyCell(
+                size=size,
+                threads=threads,
+                runtime="openvino",
+                ms_per_effect=ms / speedup,
+                spread_pct=3.1,
+                speedup=speedup,
+            )
             for (size, threads), ms in DENSE_MS.items()
         ),
         speedup_27=speedup,

@@ -39,7 +39,7 @@ def test_cost_has_a_row_per_size_and_threads_with_the_ratio_to_dense() -> None:
     rows = {row[0]: row[1:] for row in table.rows}
     assert table.header == ("Cost per effect", "dense", "knee (TA+TSNet)", "best (TSNet)", "budget (TA+TSNet)")
     assert sum(name.startswith("Latency") for name in rows) == 4
-    assert rows["Latency at 1280x720, 2 threads"][:2] == ("1,415 ms ± 3 % (1.0x)", "147 ms ± 3 % (9.6x)")
+    assert rows["Latency at 1280x720, 2 threads, openvino"][:2] == ("1,415 ms ± 3 % (1.0x)", "147 ms ± 3 % (9.6x)")
     assert rows["FLOPs at 1280x720, M = 27"][0] == "27.3 G (100 %)"
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.layout import PRUNED
-from pipeline.measuring import Dense, Extracted, Measured
+from pipeline.layout import PRUNED, TUNED, WEIGHTS
+from pipeline.measuring import Extracted
 from pipeline.stages.benchmark import (
     extracted_parameters,
     pictures_of,
@@ -23,9 +23,11 @@ from pipeline.stages.benchmark import (
     trial_points,
 )
 from pipeline.tracking import Found, NullTracker
+from tatsnet.checkpoint import save_dense
 from tatsnet.extraction import extract
 from tatsnet.metrics import psnr
 from tatsnet.restorer import Restorer
+from tatsnet.runtimes.choose import available
 from tatsnet.supernet import SuperNetwork
 from tests.pipeline.report.factory import metrics, network
 from tests.pipeline.search.jobs import smooth_photo
@@ -57,14 +59,19 @@ def test_an_open_network_has_the_parameters_of_a_dense_one_without_its_shared_sc
     assert extracted_parameters(tmp_path / "pruned") < 0.9 * dense
 
 
-def test_every_network_is_timed_at_every_size_and_number_of_threads(tmp_path: Path, extracted: Extracted) -> None:
+def test_every_network_is_timed_at_every_size_and_number_of_threads(tmp_path: Path) -> None:
     sizes, before = ["16x16", "24x16"], torch.get_num_threads()
-    networks: dict[str, Measured] = {"dense": Dense(SuperNetwork(TINY)), "knee": extracted}
-    cells = time_networks(networks, context(tmp_path, {"benchmark.sizes": sizes, "benchmark.repeats": 1}))
+    save_dense(tmp_path / TUNED / "dense" / WEIGHTS, SuperNetwork(TINY))
+    extract(frozen_network(4), tmp_path / PRUNED / "knee")
+    config = context(tmp_path, {"benchmark.sizes": sizes, "benchmark.repeats": 1}).params.benchmark
+    cells = time_networks(tmp_path, ["knee"], config)
     counts = sorted({1, len(os.sched_getaffinity(0))})
-    for name in networks:
-        assert [(size, count) for size, count, _ in cells[name]] == [(size, n) for size in sizes for n in counts]
-        assert all(timing.ms_per_effect > 0 for *_, timing in cells[name])
+    assert list(cells) == ["dense", "knee"]
+    for name, found in cells.items():
+        assert [(cell.threads, cell.size) for cell in found] == [(n, size) for n in counts for size in sizes]
+        assert {cell.runtime for cell in found} == {available()[0]}, "the fastest, and the same for both"
+        assert all(cell.ms_per_effect > 0 for cell in found)
+        assert name != "dense" or {cell.speedup for cell in found} == {1.0}
     assert torch.get_num_threads() == before
 
 
