@@ -51,9 +51,12 @@ def run_bench(wanted: Wanted, output: Path | None) -> str:
     """The table to print, with the cells in a file too if asked.
 
     Raises:
-        CommandError: a network that cannot be read, a runtime that is not there, a file that cannot be written.
+        CommandError: nothing to measure on, a network that cannot be read, a runtime that is not there, a file that
+            cannot be written.
     """
     cells: list[Cell] = []
+    if not places(wanted):
+        raise CommandError("there is nothing to measure on: no CPU threads are wanted, and there is no accelerator")
     try:
         for cell in bench(_subjects(wanted), _sizes(wanted), places(wanted), _rounds(wanted), _say):
             cells.append(cell)
