@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.util import find_spec
 
 import torch
@@ -18,13 +17,23 @@ NAMES = ("openvino", "onnxruntime", "torch")
 NEEDS = {"openvino": ("openvino", "onnx"), "onnxruntime": ("onnxruntime", "onnx"), "torch": ()}
 """What has to be installed for each, beside PyTorch."""
 
-
-def available(device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> tuple[str, ...]:
-    """The runtimes that are installed and serve a device and a network's precision, the fastest first."""
-    return tuple(name for name in NAMES if why_not(name, device, dtype) is None)
+PRECISIONS = {"openvino": (torch.float32, torch.bfloat16), "onnxruntime": (torch.float32,)}
+"""In which they compute; PyTorch in any."""
 
 
-def why_not(name: str, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> str | None:
+def available(
+    device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, precision: torch.dtype | None = None
+) -> tuple[str, ...]:
+    """The runtimes that are installed and serve a device and a network, the fastest first."""
+    return tuple(name for name in NAMES if why_not(name, device, dtype, precision) is None)
+
+
+def why_not(
+    name: str,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    precision: torch.dtype | None = None,
+) -> str | None:
     """Why a runtime cannot be taken and what to do; None where it can.
 
     Raises:
@@ -36,12 +45,10 @@ def why_not(name: str, device: str | torch.device = "cpu", dtype: torch.dtype = 
         return f"the runtime {name} serves the CPU only, not {device}: take torch"
     if name != "torch" and dtype != torch.float32:
         return f"the runtime {name} serves float32 networks only, not {dtype}: take torch"
+    if name != "torch" and (precision or dtype) not in PRECISIONS[name]:
+        return f"the runtime {name} does not compute in {precision}: take torch"
     missing = [package for package in NEEDS[name] if find_spec(package) is None]
-    return _advice(name, missing) if missing else None
-
-
-def _advice(name: str, missing: Sequence[str]) -> str:
-    return f"the runtime {name} is not installed: pip install {' '.join(missing)}"
+    return f"the runtime {name} is not installed: pip install {' '.join(missing)}" if missing else None
 
 
 def pick(
@@ -49,6 +56,7 @@ def pick(
     device: str | torch.device = "cpu",
     threads: int | None = None,
     dtype: torch.dtype = torch.float32,
+    precision: torch.dtype | None = None,
 ) -> Runtime:
     """A runtime by its name, or with `auto` the fastest that can be taken.
 
@@ -58,13 +66,15 @@ def pick(
         threads: of OpenVINO and ONNX Runtime, for good; as many as PyTorch uses now by default. PyTorch's are set with
             `torch.set_num_threads`.
         dtype: of the network's weights.
+        precision: in which to compute, if another than that: torch and openvino know bfloat16, torch float16 as well;
+            `BOUNDS` says how far off the results may be.
 
     Raises:
         ValueError: no such runtime, or one that cannot be taken here; the message says why and what to do.
     """
     if name == AUTO:
-        name = available(device, dtype)[0]
-    reason = why_not(name, device, dtype)
+        name = available(device, dtype, precision)[0]
+    reason = why_not(name, device, dtype, precision)
     if reason is not None:
         raise ValueError(reason)
     threads = torch.get_num_threads() if threads is None else threads
@@ -74,10 +84,10 @@ def pick(
         case "openvino":
             from tatsnet.runtimes.ov import OpenVinoRuntime
 
-            return OpenVinoRuntime(threads)
+            return OpenVinoRuntime(threads, precision or torch.float32)
         case "onnxruntime":
             from tatsnet.runtimes.ort import OrtRuntime
 
             return OrtRuntime(threads)
         case _:
-            return TorchRuntime(device)
+            return TorchRuntime(device, precision)

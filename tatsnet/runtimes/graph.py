@@ -107,12 +107,21 @@ class SectionGraph:
         rows = self._rows(conv)
         if rows:
             weight, bias = self._weights(conv)
-            added = self._convolve(self.hidden, weight[rows], bias[rows])
+            added = self._convolve(*self._two_inputs(weight[rows]), bias[rows])
             assert added is not None
             if conv.name in self._scales:
                 added = self._nodes.add("Mul", added, self._scales[conv.name])
             self._add(added, self._places(conv.fan_out, rows))
         self.hidden = None
+
+    def _two_inputs(self, weight: Tensor) -> tuple[str | None, Tensor]:
+        """The hidden channels and their weights; a single one gets a twin that weighs nothing.
+
+        OpenVINO 2026.4 adds a convolution of one input to another tensor wrongly where both have some 25 numbers.
+        """
+        if self.hidden is None or weight.shape[1] != 1:
+            return self.hidden, weight
+        return self._nodes.add("Concat", self.hidden, self.hidden, axis=1), torch.cat([weight, 0 * weight], 1)
 
     def _add(self, added: str, places: Sequence[int]) -> None:
         if len(places) == len(self._channels):

@@ -51,6 +51,10 @@ class Nodes:
             self._integers[values] = self._constant(np.array(values, np.int64))
         return self._integers[values]
 
+    def scalar(self, value: int) -> str:
+        """An integer."""
+        return self._constant(np.array(value, np.int64))
+
     def table(self, places: Sequence[int]) -> str:
         """Integers as a column, as ScatterND wants them."""
         return self._constant(np.array(places, np.int64)[:, None])
@@ -83,7 +87,7 @@ class Nodes:
 
     def _constant(self, values: npt.NDArray[np.generic]) -> str:
         name = self._name("constant")
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self._constants.append(numpy_helper.from_array(values, name))
         return name
 
     def _name(self, kind: str) -> str:

@@ -13,21 +13,31 @@ from tatsnet.architecture import Channels, Conv, Pattern
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.compiled import GraphSection, Run
 
+HINTS = {torch.float32: ("f32", "FP32"), torch.bfloat16: ("bf16", "BF16")}
+"""A precision's name as a setting, and as a capability of a CPU."""
+
 
 class OpenVinoRuntime:
-    """Runs sections with OpenVINO.
+    """Runs sections with OpenVINO. States are float32 whatever it computes in.
 
     Args:
         threads: within a convolution, at least 1.
+        precision: float32 or bfloat16, in which it computes; left to itself it takes bfloat16 where the CPU can.
+
+    Raises:
+        ValueError: a precision that this CPU cannot compute in.
     """
 
     name = "openvino"
     compiles = True
     device = torch.device("cpu")
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, precision: torch.dtype = torch.float32) -> None:
         self.threads = threads
         self._core = openvino.Core()
+        self._hint, capability = HINTS[precision]
+        if capability not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise ValueError(f"OpenVINO on this CPU cannot compute in {precision}: take float32")
 
     def compile(
         self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
@@ -38,7 +48,7 @@ class OpenVinoRuntime:
     def _load(self, model: bytes) -> Run:
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": self._hint,
             "INFERENCE_NUM_THREADS": self.threads,
         }
         compiled = self._core.compile_model(self._core.read_model(model), "CPU", settings)
