@@ -54,6 +54,10 @@ def _run(args: argparse.Namespace) -> int:
             from tatsnet.cli.effects import effects
 
             effects(args.photo, args.levels, args.output, args.model, args.runtime)
+        case "export":
+            from tatsnet.cli.export import export_model
+
+            export_model(args.folder, args.output)
         case "bench":
             from tatsnet.cli.bench import Wanted, run_bench
 
@@ -90,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _add_restore(commands)
     _add_effects(commands)
+    _add_export(commands)
     _add_flops(commands)
     _add_bench(commands)
     return parser
@@ -125,6 +130,20 @@ def _add_effects(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="made if it is missing")
     _add_model(parser)
+
+
+def _add_export(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "export",
+        help="write ONNX files",
+        description=(
+            "Write an extracted network as ONNX files for use without this project: one for the shared part, one per "
+            "gate pattern, and tasks.json, which says which file serves which levels."
+        ),
+        epilog="example: tatsnet export models/pruned/knee -o onnx; then see examples/onnx_restore.py",
+    )
+    parser.add_argument("folder", type=Path, metavar="MODEL_DIR", help="folder of an extracted network")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="replaced if it is there")
 
 
 def _add_flops(commands: argparse._SubParsersAction[_Parser]) -> None:

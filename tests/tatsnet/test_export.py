@@ -1,0 +1,131 @@
+"""Exported files restore as the network does, for those who have ONNX Runtime, NumPy and Pillow only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+
+from tatsnet.cli import main
+from tatsnet.export import export
+from tatsnet.extracted import ExtractedNetwork, Parts
+from tatsnet.extraction import extract, grid_tasks, slice_parts
+from tatsnet.restorer import Restorer
+from tests.tatsnet.networks import DEAD, HALF, OPEN, SPARSE, TINY, frozen_network
+
+ROOT = Path(__file__).parents[2]
+KNOWN = grid_tasks()
+Array = npt.NDArray[np.float32]
+
+
+def run(folder: Path, task: tuple[float, ...], image: Array) -> Array:
+    """What the example does, for tensors."""
+    spec = json.loads((folder / "tasks.json").read_text())
+    pattern = next(entry["pattern"] for entry in spec["tasks"] if tuple(entry["task"]) == task)
+    values = {"image": image, "task": np.array(task, np.float32)}
+    for part in (*spec["shared"], spec["patterns"][pattern]):
+        session = onnxruntime.InferenceSession(folder / part["file"])
+        assert [entry.name for entry in session.get_inputs()] == part["inputs"]
+        made = session.run(part["outputs"], {name: values[name] for name in part["inputs"]})
+        values.update(zip(part["outputs"], made, strict=True))
+    restored: Array = values["restored"]
+    return restored
+
+
+def exported(tmp_path: Path, parts: Parts) -> Path:
+    export(parts, tmp_path / "onnx")
+    return tmp_path / "onnx"
+
+
+def image(height: int, width: int) -> Array:
+    return np.random.default_rng(height * 100 + width).random((1, 3, height, width), np.float32)
+
+
+@pytest.mark.parametrize("preference", [DEAD, SPARSE, HALF, OPEN])
+@pytest.mark.parametrize("shared", range(TINY.points + 1))
+def test_files_restore_as_the_network_wherever_sharing_ends(tmp_path: Path, shared: int, preference: float) -> None:
+    parts = slice_parts(frozen_network(shared, preference, seed=shared), KNOWN[::9])
+    network, folder = ExtractedNetwork(parts), exported(tmp_path, parts)
+    for picture in (image(5, 8), image(1, 1)):
+        encoded = network.encode(torch.from_numpy(picture))
+        for task in KNOWN[::9]:
+            expected = network.effect(encoded, task).clamp(0, 1).numpy()
+            np.testing.assert_allclose(run(folder, task, picture), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 2), (2, 1), (1, 7), (3, 1), (2, 2), (9, 9), (10, 13)])
+@pytest.mark.parametrize("shared", [0, 4])
+def test_images_of_any_size(tmp_path: Path, shared: int, height: int, width: int) -> None:
+    parts = slice_parts(frozen_network(shared), KNOWN[:1])
+    network, picture = ExtractedNetwork(parts), image(height, width)
+    expected = network.effect(network.encode(torch.from_numpy(picture)), KNOWN[0]).clamp(0, 1).numpy()
+    made = run(exported(tmp_path, parts), KNOWN[0], picture)
+    assert made.shape == picture.shape
+    np.testing.assert_allclose(made, expected, atol=1e-5)
+
+
+def test_each_pattern_has_one_file_and_each_known_task_names_one(tmp_path: Path) -> None:
+    parts = slice_parts(frozen_network(4), KNOWN)
+    folder = exported(tmp_path, parts)
+    spec = json.loads((folder / "tasks.json").read_text())
+    assert [(tuple(entry["task"]), entry["pattern"]) for entry in spec["tasks"]] == list(parts.architecture.tasks)
+    files = {part["file"] for part in (*spec["shared"], *spec["patterns"])}
+    assert files | {"tasks.json"} == {path.name for path in folder.iterdir()}
+    assert len(spec["patterns"]) == len(parts.architecture.patterns)
+    for name in files:
+        onnx.checker.check_model(onnx.load(folder / name), full_check=True)
+
+
+@pytest.mark.parametrize("shared", [0, 5])
+def test_the_example_needs_nothing_of_this_project(tmp_path: Path, shared: int) -> None:
+    model = extract(frozen_network(shared), tmp_path / "net").folder
+    assert main(["export", str(model), "-o", str(tmp_path / "onnx")]) == 0
+    pixels = np.random.default_rng(0).integers(0, 256, (11, 14, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    alone = "import sys, runpy; sys.modules.update(torch=None, tatsnet=None); sys.argv.pop(0); "
+    run_it = "runpy.run_path(sys.argv[0], run_name='__main__'); assert not {'torch.nn', 'onnx'} & set(sys.modules)"
+    arguments = [tmp_path / "onnx", tmp_path / "photo.png", tmp_path / "out.png", "0.9", "0.6", "0"]
+    command = [sys.executable, "-c", alone + run_it, ROOT / "examples" / "onnx_restore.py", *arguments]
+    subprocess.run([str(part) for part in command], check=True, cwd=tmp_path)
+    with Image.open(tmp_path / "out.png") as picture:
+        made = np.asarray(picture, np.float32) / 255
+    expected = Restorer.load(model, runtime="torch").restore(pixels.astype(np.float32) / 255, (1.0, 0.5, 0.0))
+    assert np.abs(made - expected).max() <= 0.5 / 255 + 1e-5
+
+
+def test_the_example_is_short() -> None:
+    lines = (ROOT / "examples" / "onnx_restore.py").read_text().splitlines()
+    assert len([line for line in lines if line.strip()]) <= 25
+
+
+@pytest.mark.parametrize("name", ["net", "file", "full"])
+def test_what_is_something_else_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    model = extract(frozen_network(4), tmp_path / "net").folder
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("mine")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main(["export", str(model), "-o", str(tmp_path / name)]) == 2
+    assert "another folder" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_an_export_replaces_an_older_one(tmp_path: Path) -> None:
+    many, one = (slice_parts(frozen_network(shared), KNOWN) for shared in (0, 9))
+    assert len(list(exported(tmp_path, many).glob("pattern_*"))) > 1
+    assert len(list(exported(tmp_path, one).glob("pattern_*"))) == 1
+
+
+def test_double_precision_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="float32"):
+        export(slice_parts(frozen_network(4).double(), KNOWN[:1]), tmp_path / "onnx")
+    assert not list(tmp_path.iterdir())
