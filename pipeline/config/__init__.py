@@ -3,9 +3,11 @@
 from pipeline.config.loading import PARAMS_FILE, flatten, load
 from pipeline.config.sections import (
     BenchmarkConfig,
+    Cost,
     CostConfig,
     EvalConfig,
     FinetuneConfig,
+    LatencyConfig,
     Params,
     Pick,
     PretrainConfig,
@@ -23,9 +25,11 @@ from pipeline.config.sections import (
 __all__ = [
     "PARAMS_FILE",
     "BenchmarkConfig",
+    "Cost",
     "CostConfig",
     "EvalConfig",
     "FinetuneConfig",
+    "LatencyConfig",
     "Params",
     "Pick",
     "PretrainConfig",

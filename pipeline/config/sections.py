@@ -14,6 +14,11 @@ from tatsnet.settings import MethodConfig, Schedule, TrainConfig
 Variant = Literal["TSNet", "TA+TSNet", "TSNet-m", "TA+TSNet-m"]
 """TA shares a prefix between the tasks (section 3.2); -m trains with relative ground truth (section 3.3)."""
 
+Cost = Literal["flops", "latency"]
+"""What is minimised beside the PSNR that is maximised, each at M = 27 as a share of the dense network's."""
+
+Runtime = Literal["auto", "openvino", "onnxruntime", "torch"]
+
 Pick = Literal["knee", "best"]
 
 LEAST_SIDE, GREATEST_SIDE = 16, 16384
@@ -144,10 +149,41 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LatencyConfig:
+    """What the times of the layers are measured on; without effect where latency is no objective.
+
+    Args:
+        size: of the image, `WIDTHxHEIGHT` in pixels, both even.
+        runtime: that runs the layers, on the CPU; auto is the fastest that is installed.
+        threads: of the runtime.
+    """
+
+    size: str
+    runtime: Runtime
+    threads: int
+
+    def __post_init__(self) -> None:
+        width, height = parse_size(self.size, "size")
+        _require(width % 2 == 0 == height % 2, f"size must have even sides, got {self.size!r}")
+        _at_least(1, threads=self.threads)
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Width and height."""
+        return parse_size(self.size, "size")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """The search: `trials` finished trials of `variants` over `space`, `suggestions` first."""
+    """The search: `trials` finished trials of `variants` over `space`, `suggestions` first.
+
+    Args:
+        objectives: the costs that are minimised beside PSNR: [flops], [latency] or [flops, latency].
+    """
 
     variants: tuple[Variant, ...]
+    objectives: tuple[Cost, ...]
+    latency: LatencyConfig
     trials: int
     schedule: Schedule
     method: MethodConfig
@@ -158,6 +194,9 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         _each_once("variants", self.variants)
+        _each_once("objectives", self.objectives)
+        order = tuple(sorted(self.objectives))
+        _require(self.objectives == order, f"objectives must have flops first, got {', '.join(self.objectives)}")
         _at_least(1, trials=self.trials)
         _at_least(0, seed=self.seed)
 
@@ -169,7 +208,7 @@ class SelectConfig:
     Args:
         picks: rules, each at most once.
         budgets: FLOPs at M = 27 as shares of dense, in (0, 1]; each adds the best trial within it
-            (0.05: `under-5`).
+            (0.05: `under-5`). Shares of the dense time where latency is the search's only cost.
         response: share of the dense network's movement that each slider of a pick should have, in [0, 1]; networks
             that fall short are picked only for a budget that no other one keeps.
     """
@@ -224,19 +263,22 @@ class BenchmarkConfig:
         return tuple(parse_size(size) for size in self.sizes)
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str, key: str = "sizes") -> tuple[int, int]:
     """(width, height) of `WIDTHxHEIGHT`.
+
+    Args:
+        key: where it stands, for the message.
 
     Raises:
         ValueError: another form, or a side out of 16 .. 16384 pixels.
     """
     match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
-    _require(match is not None, f"sizes must read WIDTHxHEIGHT, as 1280x720, got {text!r}")
+    _require(match is not None, f"{key} must read WIDTHxHEIGHT, as 1280x720, got {text!r}")
     assert match is not None
     width, height = int(match[1]), int(match[2])
     _require(
         LEAST_SIDE <= min(width, height) and max(width, height) <= GREATEST_SIDE,
-        f"sizes must have sides of {LEAST_SIDE} to {GREATEST_SIDE} pixels, got {text!r}",
+        f"{key} must have sides of {LEAST_SIDE} to {GREATEST_SIDE} pixels, got {text!r}",
     )
     return width, height
 

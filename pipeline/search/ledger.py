@@ -16,6 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.config import SearchConfig
+from pipeline.search.pareto import COSTS
 from pipeline.search.space import Point, first_points, sample
 
 INTERRUPTED = "interrupted"
@@ -34,14 +35,14 @@ class Ledger:
     Args:
         storage: where the study lives.
         name: of the study: the same name goes on with the same study.
-        config: space, variants, suggestions, seed.
+        config: space, variants, suggestions, objectives, seed.
     """
 
     def __init__(self, storage: BaseStorage, name: str, config: SearchConfig) -> None:
         self._config = config
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-        directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
+        directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in config.objectives)]
         self._study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         self._recover()
         done = len(self._study.trials)
@@ -73,9 +74,9 @@ class Ledger:
         return trial.number, point
 
     def finish(self, number: int, record: dict[str, Any]) -> None:
-        """A healthy end: `record` holds `psnr_db` (maximised) and `flops_ratio_m27` (minimised) among its figures."""
+        """A healthy end: `record` holds `psnr_db` (maximised) and the objectives' `COSTS` (minimised)."""
         self._set(number, _RECORD, record)
-        self._study.tell(number, [record["psnr_db"], record["flops_ratio_m27"]])
+        self._study.tell(number, [record["psnr_db"], *(record[COSTS[cost]] for cost in self._config.objectives)])
 
     def fail(self, number: int, reason: str, record: dict[str, Any] | None = None) -> None:
         """An end that does not count, with its reason."""

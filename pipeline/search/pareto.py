@@ -1,14 +1,18 @@
-"""The accuracy-FLOPs front of finished trials: Optuna's Pareto set, its hypervolume, and picks by rule."""
+"""The front of accuracy and cost of finished trials: Optuna's Pareto set, its hypervolume, and picks by rule."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import create_trial
+
+COSTS = {"flops": "flops_ratio_m27", "latency": "latency_ratio_m27"}
+"""The figure of a trial that each of `search.objectives` minimises: at M = 27, as a share of dense."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,51 +22,69 @@ class Candidate:
     Attributes:
         number: Optuna's.
         psnr_db: on the validation photos.
-        flops_ratio: FLOPs at M = 27 as a share of dense.
+        costs: of the search's objectives, each as a share of dense; the rules act on the first.
         response: of its weakest slider, as a share of the dense network's.
     """
 
     number: int
     psnr_db: float
-    flops_ratio: float
+    costs: tuple[float, ...]
     response: float = 1.0
+
+    @property
+    def cost(self) -> float:
+        """The first of the costs."""
+        return self.costs[0]
 
 
 def pareto_set(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Optuna's Pareto set (PSNR up, FLOPs down), by rising FLOPs."""
+    """Optuna's Pareto set (PSNR up, every cost down), by rising first cost."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(directions=[StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE])
+    costs = len(candidates[0].costs) if candidates else 1
+    study = optuna.create_study(directions=[StudyDirection.MAXIMIZE, *[StudyDirection.MINIMIZE] * costs])
     for index, candidate in enumerate(candidates):
-        values = [candidate.psnr_db, candidate.flops_ratio]
+        values = [candidate.psnr_db, *candidate.costs]
         place: dict[str, BaseDistribution] = {"index": FloatDistribution(0, len(candidates))}
         study.add_trial(create_trial(values=values, params={"index": float(index)}, distributions=place))
     best = [candidates[int(trial.params["index"])] for trial in study.best_trials]
-    return sorted(best, key=lambda candidate: (candidate.flops_ratio, candidate.number))
+    return sorted(best, key=lambda candidate: (candidate.cost, candidate.number))
 
 
 def hypervolume(front: Sequence[Candidate], reference_psnr_db: float) -> float:
-    """Area that the front dominates, dB x share of the dense FLOPs saved.
+    """What the front dominates: dB x share of the dense cost saved, and so on for each further cost.
 
-    The reference point is the degraded input's PSNR at the dense network's FLOPs; points beyond it count nothing.
+    The reference point is the degraded input's PSNR at the dense network's costs; points beyond it count nothing.
+    With several costs, slabs along the last one are added up; Optuna's own volume is not public.
     """
+    if not front or len(front[0].costs) == 1:
+        return _area(front, reference_psnr_db)
+    levels = sorted({c.costs[-1] for c in front if c.costs[-1] < 1.0})
+    volume = 0.0
+    for low, high in pairwise([*levels, 1.0]):
+        slab = [replace(c, costs=c.costs[:-1]) for c in front if c.costs[-1] <= low]
+        volume += (high - low) * hypervolume(slab, reference_psnr_db)
+    return volume
+
+
+def _area(front: Sequence[Candidate], reference_psnr_db: float) -> float:
     area, covered = 0.0, 1.0
     for point in sorted(front, key=lambda c: -c.psnr_db):
-        if point.psnr_db <= reference_psnr_db or point.flops_ratio >= covered:
+        if point.psnr_db <= reference_psnr_db or point.cost >= covered:
             continue
-        area += (covered - point.flops_ratio) * (point.psnr_db - reference_psnr_db)
-        covered = point.flops_ratio
+        area += (covered - point.cost) * (point.psnr_db - reference_psnr_db)
+        covered = point.cost
     return area
 
 
 def knee(front: Sequence[Candidate]) -> Candidate:
-    """The point farthest above the chord between the front's ends, PSNR over FLOPs, both scaled to [0, 1]."""
-    ends = sorted(front, key=lambda c: c.flops_ratio)
+    """The point farthest above the chord between the front's ends, PSNR over cost, both scaled to [0, 1]."""
+    ends = sorted(front, key=lambda c: c.cost)
     first, last = ends[0], ends[-1]
-    wide = (last.flops_ratio - first.flops_ratio) or 1.0
+    wide = (last.cost - first.cost) or 1.0
     high = (last.psnr_db - first.psnr_db) or 1.0
 
     def above(c: Candidate) -> float:
-        return (c.psnr_db - first.psnr_db) / high - (c.flops_ratio - first.flops_ratio) / wide
+        return (c.psnr_db - first.psnr_db) / high - (c.cost - first.cost) / wide
 
     return max(ends, key=above)
 
@@ -73,9 +95,9 @@ def best(front: Sequence[Candidate]) -> Candidate:
 
 
 def under_budget(front: Sequence[Candidate], budget: float) -> Candidate:
-    """The highest PSNR within a share of the dense FLOPs; the cheapest one where none is."""
-    within = [c for c in front if c.flops_ratio <= budget]
-    return best(within) if within else min(front, key=lambda c: c.flops_ratio)
+    """The highest PSNR within a share of the dense cost; the cheapest one where none is."""
+    within = [c for c in front if c.cost <= budget]
+    return best(within) if within else min(front, key=lambda c: c.cost)
 
 
 RULES: dict[str, Callable[[Sequence[Candidate]], Candidate]] = {"knee": knee, "best": best}
@@ -83,5 +105,5 @@ RULES: dict[str, Callable[[Sequence[Candidate]], Candidate]] = {"knee": knee, "b
 
 
 def budget_name(budget: float) -> str:
-    """Name of the pick within a share of the dense FLOPs: 0.05 is `under-5`, 0.025 is `under-2_5`."""
+    """Name of the pick within a share of the dense cost: 0.05 is `under-5`, 0.025 is `under-2_5`."""
     return f"under-{100 * budget:g}".replace(".", "_")

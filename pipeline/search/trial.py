@@ -12,18 +12,22 @@ from typing import Any
 import torch
 
 from pipeline.search.space import Point
-from tatsnet.architecture import NetworkConfig, dumps
+from tatsnet.architecture import Architecture, NetworkConfig, dumps
 from tatsnet.checkpoint import save_masked
 from tatsnet.cost import effect_cost
 from tatsnet.data import PairSampler, PhotoPack, batches
 from tatsnet.degradation import evaluation_grid
 from tatsnet.evaluation import DEAD_RANGE, EvalPhoto, Response, oracle_psnr, response
+from tatsnet.latency_model import LatencyTable, dense_ms, predict
 from tatsnet.masked import MaskedNetwork
 from tatsnet.settings import MethodConfig, Schedule, TrainConfig
 from tatsnet.training import Progress, pick_device, search
 
 REFERENCE_SIDE = 256
 """FLOPs ratios are taken at this size; they hold at every even size but for the controller's few thousand FLOPs."""
+
+EFFECTS = 27
+"""M of the latency, as of the FLOPs that are minimised."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,7 @@ class Job:
         valid: the validation crops.
         warm: weights of the dense super network.
         dense_response: the dense network's answer to each slider.
+        latency: times of the layers, where latency is an objective.
     """
 
     network: NetworkConfig
@@ -47,6 +52,7 @@ class Job:
     dense_response: Mapping[str, Response]
     gpus: float
     cpus: float
+    latency: LatencyTable | None = None
 
 
 def trial_key(study: str, point: Point, seed: int) -> str:
@@ -98,6 +104,7 @@ class Trial:
             **{
                 f"flops_ratio_m{m}": effect_cost(architecture, REFERENCE_SIDE, REFERENCE_SIDE, m).ratio for m in (1, 27)
             },
+            **latency_figures(self.job.latency, architecture),
             "shared_layers_pct": architecture.shared_percent,
             "dead_points": dead_points(architecture.patterns, self.job.method.least_channels),
             "patterns": len(architecture.patterns),
@@ -118,6 +125,14 @@ class Trial:
             sharing=self.point.objective().variant.shares,
             meta=meta,
         )
+
+
+def latency_figures(table: LatencyTable | None, architecture: Architecture) -> dict[str, float]:
+    """Milliseconds per effect of 27 by a table, and their share of the dense network's by the same; nothing without."""
+    if table is None:
+        return {}
+    found = predict(table, architecture, EFFECTS)
+    return {"latency_ms": found, "latency_ratio_m27": found / dense_ms(table, architecture.network)}
 
 
 def dead_points(patterns: tuple[tuple[tuple[int, ...], ...], ...], floor: int) -> int:

@@ -12,6 +12,7 @@ from pipeline.datasets import load_eval_photos, load_pack
 from pipeline.layout import CLEAN, EVAL, FIGURES, STATE, SUPERNET, TRAIN_PIXELS, TRIALS, TRIALS_FILE, WEIGHTS
 from pipeline.models import code_version, key_of, responses_from_json
 from pipeline.progress import duration, say
+from pipeline.search.latency import table_of_study
 from pipeline.search.ledger import Ledger, sqlite
 from pipeline.search.runner import Asked, run_search
 from pipeline.search.store import Store
@@ -19,9 +20,14 @@ from pipeline.search.trial import Job
 from pipeline.stage import Context, Stage, main
 from pipeline.tracking import Run
 from pipeline.tracking.keys import TRIAL_STAGE
+from tatsnet.architecture import NetworkConfig
+from tatsnet.bench.cells import machine
 from tatsnet.checkpoint import load_dense
+from tatsnet.latency_model import LatencyTable, dense_ms
 
 RESPONSES = ("range", "evenness")
+RECORDED = ("device", "runtime", "threads", "size")
+"""What a run and `search/trials.json` say of a table of latencies."""
 
 
 def study_key(root: Path, params: Params) -> str:
@@ -34,6 +40,8 @@ def study_key(root: Path, params: Params) -> str:
         "method": search.method,
         "space": search.space,
         "suggestions": search.suggestions,
+        "objectives": search.objectives,
+        "latency": search.latency if "latency" in search.objectives else None,
         "seed": search.seed,
         "network": params.network,
         "train": params.train,
@@ -45,7 +53,18 @@ def study_key(root: Path, params: Params) -> str:
     return key_of(parts)
 
 
-def make_job(context: Context) -> Job:
+def latency_table(context: Context, state: Path) -> LatencyTable | None:
+    """The study's times of layers, recorded in the run; None where latency is no objective."""
+    search = context.params.search
+    if "latency" not in search.objectives:
+        return None
+    table = table_of_study(state / "latency.json", search.latency, context.params.network, str(machine()["cpu"]))
+    context.run.tags({f"latency.{name}": str(getattr(table, name)) for name in RECORDED})
+    context.run.json(table.to_json(), "latency.json")
+    return table
+
+
+def make_job(context: Context, latency: LatencyTable | None = None) -> Job:
     """What all trials share."""
     params = context.params
     figures = read_json(context.root / SUPERNET / FIGURES, "run the stage again: dvc repro --force pretrain")
@@ -60,6 +79,7 @@ def make_job(context: Context) -> Job:
         dense_response=responses_from_json(figures["response"]),
         gpus=params.search.resources.gpus_per_trial,
         cpus=params.search.resources.cpus_per_trial,
+        latency=latency,
     )
 
 
@@ -111,6 +131,8 @@ class Reporter:
             if record
             else ""
         )
+        if "latency_ratio_m27" in record:
+            figures += f", time {100 * record['latency_ratio_m27']:.1f} % (M = 27)"
         say(f"search  trial {asked.number} {'FAILED: ' + failed if failed else 'finished'}  {figures}  {self._left()}")
 
     def _left(self) -> str:
@@ -123,7 +145,9 @@ class Reporter:
         return text + "]"
 
 
-def collect(context: Context, ledger: Ledger, study: str, store: Store) -> list[dict[str, Any]]:
+def collect(
+    context: Context, ledger: Ledger, study: str, store: Store, latency: LatencyTable | None = None
+) -> list[dict[str, Any]]:
     """Write `search/trials` and `search/trials.json`; the finished trials' rows."""
     rows = ledger.records()
     with fresh_folder(context.root / TRIALS) as folder:
@@ -142,10 +166,17 @@ def collect(context: Context, ledger: Ledger, study: str, store: Store) -> list[
             "study": study,
             "dense": {name: figures[name] for name in ("psnr_db", "input_psnr_db", "response")},
             "iterations": search.schedule.iterations,
+            "objectives": search.objectives,
+            "latency": latency_facts(latency, context.params.network) if latency else None,
             "trials": rows,
         },
     )
     return [row for row in rows if row["state"] == "finished"]
+
+
+def latency_facts(table: LatencyTable, network: NetworkConfig) -> dict[str, Any]:
+    """On what the trials' latencies hold, and the dense network's by the same table."""
+    return {name: getattr(table, name) for name in RECORDED} | {"dense_ms": dense_ms(table, network)}
 
 
 def work(context: Context) -> None:
@@ -157,8 +188,9 @@ def work(context: Context) -> None:
         say(f"search  goes on with a study of {ledger.finished} finished trials")
     store = Store(str((Path(state) / "networks").resolve()))
     reporter = Reporter(context, ledger, study)
-    run_search(context.params.search, make_job(context), ledger, study, state, store.url, reporter)
-    finished = collect(context, ledger, study, store)
+    latency = latency_table(context, state)
+    run_search(context.params.search, make_job(context, latency), ledger, study, state, store.url, reporter)
+    finished = collect(context, ledger, study, store, latency)
     context.run.metrics(
         {
             "finished": len(finished),

@@ -9,11 +9,14 @@ from pipeline.config import SelectConfig
 from pipeline.errors import UserError
 from pipeline.layout import SELECTED_FILE, TRIALS_FILE
 from pipeline.progress import say
-from pipeline.search.pareto import RULES, Candidate, budget_name, hypervolume, pareto_set, under_budget
+from pipeline.search.pareto import COSTS, RULES, Candidate, budget_name, hypervolume, pareto_set, under_budget
 from pipeline.stage import Context, Stage, main
 from pipeline.tracking import last_run_id, mark_pareto, pareto_view
 from pipeline.tracking.keys import TRIAL_STAGE
 from tatsnet.evaluation import DEAD_RANGE
+
+UNITS = {"flops": "FLOPs", "latency": "time"}
+"""What the first objective is called on the terminal."""
 
 
 def weakest_slider(found: dict[str, Any], dense: dict[str, Any]) -> float:
@@ -21,17 +24,18 @@ def weakest_slider(found: dict[str, Any], dense: dict[str, Any]) -> float:
     return min(found[axis]["range"] / max(dense[axis]["range"], DEAD_RANGE) for axis in found)
 
 
-def candidates(trials: list[dict[str, Any]], dense: dict[str, Any]) -> list[Candidate]:
+def candidates(trials: list[dict[str, Any]], dense: dict[str, Any], objectives: list[str]) -> list[Candidate]:
     """The trials that may be picked: finished and healthy.
 
     Args:
         dense: the dense network's response to each slider.
+        objectives: the costs that the search minimised.
     """
     return [
         Candidate(
             number=trial["number"],
             psnr_db=trial["metrics"]["psnr_db"],
-            flops_ratio=trial["metrics"]["flops_ratio_m27"],
+            costs=tuple(trial["metrics"][COSTS[cost]] for cost in objectives),
             response=weakest_slider(trial["metrics"]["response"], dense),
         )
         for trial in trials
@@ -39,17 +43,21 @@ def candidates(trials: list[dict[str, Any]], dense: dict[str, Any]) -> list[Cand
     ]
 
 
-def choose(config: SelectConfig, usable: list[Candidate]) -> list[tuple[str, Candidate]]:
-    """The picks of the candidates, by name; those whose sliders all answer come first."""
+def choose(config: SelectConfig, usable: list[Candidate], unit: str = "FLOPs") -> list[tuple[str, Candidate]]:
+    """The picks of the candidates, by name; those whose sliders all answer come first.
+
+    Args:
+        unit: of the first cost, for the terminal.
+    """
     everybody = pareto_set(usable)
     answering = pareto_set([c for c in usable if c.response >= config.response]) or everybody
     picks: list[tuple[str, Candidate]] = [(rule, RULES[rule](answering)) for rule in config.picks]
     for budget in config.budgets:
         cheap = under_budget(answering, budget)
-        if cheap.flops_ratio > budget:
+        if cheap.cost > budget:
             cheap = under_budget(everybody, budget)
-        if cheap.flops_ratio > budget:
-            say(f"select  WARNING no trial within {budget:.0%} of the dense FLOPs: the cheapest is taken")
+        if cheap.cost > budget:
+            say(f"select  WARNING no trial within {budget:.0%} of the dense {unit}: the cheapest is taken")
         picks.append((budget_name(budget), cheap))
     return picks
 
@@ -65,7 +73,9 @@ def show_in_tracker(context: Context, front: set[int]) -> None:
 def work(context: Context) -> None:
     """Write `search/selected.json`."""
     data = read_json(context.root / TRIALS_FILE, "run the stage again: dvc repro --force search")
-    usable = candidates(data["trials"], data["dense"]["response"])
+    objectives = data.get("objectives", ["flops"])
+    unit = UNITS[objectives[0]]
+    usable = candidates(data["trials"], data["dense"]["response"], objectives)
     if not usable:
         raise UserError(
             f"{TRIALS_FILE} holds no finished trial: look at the reasons there, then dvc repro --force search"
@@ -73,9 +83,9 @@ def work(context: Context) -> None:
     front = pareto_set(usable)
     variants = {trial["number"]: trial["variant"] for trial in data["trials"]}
     picks = []
-    for name, chosen in choose(context.params.select, usable):
+    for name, chosen in choose(context.params.select, usable, unit):
         picks.append({"name": name, "trial": chosen.number, "variant": variants[chosen.number]})
-        say(f"select  {name}: trial {chosen.number}, {chosen.psnr_db:.2f} dB at {chosen.flops_ratio:.1%} of dense")
+        say(f"select  {name}: trial {chosen.number}, {chosen.psnr_db:.2f} dB at {chosen.cost:.1%} of the dense {unit}")
         if chosen.response < context.params.select.response:
             say(f"select  WARNING {name}: its weakest slider moves {chosen.response:.1%} of what the dense one's does")
     volume = hypervolume(front, data["dense"]["input_psnr_db"])

@@ -177,6 +177,23 @@ def test_another_seed_asks_for_others(tmp_path: Path) -> None:
     assert one != other
 
 
+@pytest.mark.parametrize(
+    ("objectives", "values"),
+    [(("flops",), [25.0, 0.1]), (("latency",), [25.0, 0.3]), (("flops", "latency"), [25.0, 0.1, 0.3])],
+    ids=["flops", "latency", "both"],
+)
+def test_the_study_has_one_value_per_objective_after_the_psnr(
+    path: Path, objectives: tuple[str, ...], values: list[float]
+) -> None:
+    ledger = open_ledger(path, objectives=objectives)
+    for _ in range(5):  # more than are drawn at random, so that the sampler sees the values
+        number, _ = ledger.ask()
+        ledger.finish(number, record() | {"latency_ratio_m27": 0.3})
+    assert ledger._study.trials[0].values == values
+    assert [direction.name for direction in ledger._study.directions] == ["MAXIMIZE"] + ["MINIMIZE"] * len(objectives)
+    assert open_ledger(path, objectives=objectives).finished == 5
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -9,14 +9,38 @@ import pytest
 import torch
 
 from pipeline.search.space import Point
-from pipeline.search.trial import DEAD_SHARE, REFERENCE_SIDE, Trial, dead_points, dead_slider, trial_key
-from tatsnet.architecture import Architecture
+from pipeline.search.trial import DEAD_SHARE, REFERENCE_SIDE, Trial, dead_points, dead_slider, latency_figures, trial_key
+from tatsnet.architecture import Architecture, NetworkConfig, gather
 from tatsnet.checkpoint import load_masked, read_extra
 from tatsnet.cost import effect_cost
 from tatsnet.degradation import AXES, evaluation_grid
 from tatsnet.evaluation import DEAD_RANGE, Response, oracle_psnr
+from tatsnet.latency_model import LatencyTable
 from tatsnet.training import Diverged
 from tests.pipeline.search.jobs import make_job
+
+NETWORK = NetworkConfig(width=8, blocks=2)
+TABLE = LatencyTable(
+    device="a processor",
+    runtime="torch",
+    threads=1,
+    size=(64, 48),
+    width=8,
+    grid=(1, 8),
+    head_ms=(1.0, 3.0),
+    block_ms=((1.0, 2.0), (2.0, 4.0)),
+    end_ms=((2.0, 4.0), (3.0, 6.0)),
+    last_ms=(1.0, 2.0),
+    some_ms=(0.0, 0.0, 0.0),
+    image_ms=0.5,
+    effect_ms=0.25,
+)
+
+
+def thin(shared: int) -> Architecture:
+    """One channel everywhere."""
+    return gather(NETWORK, shared, [(TASKS[0], ((0,),) * NETWORK.points)])
+
 
 POINT = Point(variant="TA+TSNet", lambda1=1e-3, lambda2=1e-2, gamma=0.9)
 TASKS = [degradation.task for degradation in evaluation_grid()]
@@ -64,6 +88,20 @@ class TestDeadPoints:
         self, patterns: tuple[tuple[tuple[int, ...], ...], ...], floor: int, dead: int
     ) -> None:
         assert dead_points(patterns, floor) == dead
+
+
+class TestLatencyFigures:
+    def test_without_a_table_there_are_none(self) -> None:
+        assert latency_figures(None, thin(0)) == {}
+
+    def test_milliseconds_and_their_share_of_dense_by_one_table(self) -> None:
+        """A thin network's 3 + 2 x 1 ms of 9 + 2 x 4, and 0.5 + 0.25 ms beside the layers of each."""
+        found = latency_figures(TABLE, thin(0))
+        assert found["latency_ms"] == pytest.approx(0.5 / 27 + 0.25 + 5)
+        assert found["latency_ratio_m27"] == pytest.approx(found["latency_ms"] / (0.5 + 0.25 + 17))
+
+    def test_sharing_makes_an_effect_faster(self) -> None:
+        assert latency_figures(TABLE, thin(9))["latency_ms"] == pytest.approx((0.5 + 5) / 27 + 0.25)
 
 
 def answers(**ranges: float) -> dict[str, dict[str, float]]:

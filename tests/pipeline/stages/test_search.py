@@ -16,14 +16,19 @@ from pipeline.search.ledger import Ledger
 from pipeline.search.runner import Asked
 from pipeline.search.store import Store
 from pipeline.stages import degrade
-from pipeline.stages.search import Reporter, collect, make_job, study_key
+from pipeline.stages.search import Reporter, collect, latency_table, make_job, study_key
 from tatsnet.architecture import NetworkConfig
 from tatsnet.checkpoint import save_dense
 from tatsnet.evaluation import Response
+from tatsnet.latency_model import dense_ms
 from tatsnet.supernet import SuperNetwork
 from tests.pipeline.search.spaces import search_config
 from tests.pipeline.stages.project import clean_photos, context
 
+LATENCY = {
+    "search.objectives": ["latency"],
+    "search.latency": {"size": "64x48", "runtime": "torch", "threads": 1},
+}
 FIGURE = {"flops_ratio_m1": 0.25, "flops_ratio_m27": 0.125, "shared_layers_pct": 50.0}
 
 
@@ -57,6 +62,7 @@ class TestStudy:
             {"search.resources": {"concurrent": 7, "cpus_per_trial": 3.0}},
             {"select.budgets": [0.1]},
             {"finetune.iterations": 7},
+            {"search.latency": {"size": "64x64", "runtime": "torch", "threads": 2}},
         ],
         ids=lambda changes: next(iter(changes)),
     )
@@ -72,6 +78,7 @@ class TestStudy:
             {"search.space.gamma.low": 0.81},
             {"search.suggestions": []},
             {"search.variants": ["TSNet", "TA+TSNet"]},
+            {"search.objectives": ["latency"]},
             {"train.lr": 0.001},
             {"eval.seed": 9},
             {"network.blocks": 2},
@@ -80,6 +87,13 @@ class TestStudy:
     )
     def test_another_one_begins_when_a_trial_would_differ(self, project: Path, changes: dict[str, Any]) -> None:
         assert key(project, changes) != key(project)
+
+    @pytest.mark.parametrize("changes", [{"size": "64x64"}, {"threads": 2}, {"runtime": "onnxruntime"}], ids=str)
+    def test_other_latencies_begin_another_one_where_they_are_minimised(
+        self, project: Path, changes: dict[str, Any]
+    ) -> None:
+        timed = {f"search.latency.{name}": value for name, value in changes.items()}
+        assert key(project, LATENCY | timed) != key(project, LATENCY)
 
     def test_other_weights_to_start_from_begin_another_one(self, project: Path) -> None:
         before = key(project)
@@ -99,6 +113,42 @@ def test_a_job_holds_what_the_earlier_stages_made(project: Path) -> None:
     assert len(job.valid) == 2
     assert job.dense_response["denoise"].range == 2.0
     SuperNetwork(job.network).load_state_dict(dict(job.warm))
+
+
+class TestLatency:
+    def test_it_is_measured_only_where_it_is_minimised(self, project: Path, tmp_path: Path) -> None:
+        assert latency_table(context(project), tmp_path) is None
+        assert not (tmp_path / "latency.json").exists()
+
+    def test_a_study_is_measured_once_and_every_trial_gets_the_table(
+        self, project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        made = context(project, LATENCY)
+        table = latency_table(made, tmp_path / "state")
+        assert table is not None
+        assert (table.runtime, table.threads, table.size, table.width) == ("torch", 1, (64, 48), 8)
+        said = capsys.readouterr().out
+        assert f"on this machine before the trials: {table.device}, torch, 1 threads, 64x48" in said
+        assert latency_table(made, tmp_path / "state") == table
+        assert "measures" not in capsys.readouterr().out
+        assert make_job(made, table).latency == table
+
+    def test_what_was_cut_short_is_measured_again(self, project: Path, tmp_path: Path) -> None:
+        (tmp_path / "latency.json").write_text("{")
+        assert latency_table(context(project, LATENCY), tmp_path) is not None
+        assert json.loads((tmp_path / "latency.json").read_text())["runtime"] == "torch"
+
+    def test_a_study_keeps_the_times_of_another_machine_and_says_so(
+        self, project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        made = context(project, LATENCY)
+        latency_table(made, tmp_path)
+        path = tmp_path / "latency.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"device": "a big machine"}))
+        table = latency_table(made, tmp_path)
+        assert table is not None
+        assert table.device == "a big machine"
+        assert "keeps its times of a big machine" in capsys.readouterr().out
 
 
 def make_ledger() -> Ledger:
@@ -181,6 +231,24 @@ class TestCollect:
         for row in finished:
             assert (project / TRIALS / row["folder"] / WEIGHTS).read_text() == f"weights {row['number']}"
         assert {path.name for path in (project / TRIALS).iterdir()} == {"0000", "0002"}
+
+    def test_what_was_minimised_is_told_with_the_machine(self, project: Path, ledger: Ledger, store: Store) -> None:
+        collect(context(project), ledger, "study", store)
+        data = json.loads((project / TRIALS_FILE).read_text())
+        assert (data["objectives"], data["latency"]) == (["flops"], None)
+        made = context(project, LATENCY)
+        table = latency_table(made, project / "state")
+        collect(made, ledger, "study", store, table)
+        data = json.loads((project / TRIALS_FILE).read_text())
+        assert data["objectives"] == ["latency"]
+        assert table is not None
+        assert data["latency"] == {
+            "device": table.device,
+            "runtime": "torch",
+            "threads": 1,
+            "size": [64, 48],
+            "dense_ms": pytest.approx(dense_ms(table, made.params.network)),
+        }
 
     def test_what_was_there_before_is_replaced(self, project: Path, ledger: Ledger, store: Store) -> None:
         (project / TRIALS / "0077").mkdir(parents=True)

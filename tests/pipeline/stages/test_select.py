@@ -21,10 +21,13 @@ ROWS = [
 ]
 
 
-def select(root: Path, rows: list[dict[str, Any]], changes: dict[str, Any] | None = None) -> Any:
+def select(
+    root: Path, rows: list[dict[str, Any]], changes: dict[str, Any] | None = None, objectives: list[str] | None = None
+) -> Any:
     (root / "search").mkdir(exist_ok=True)
     dense = {"psnr_db": 28.0, "input_psnr_db": 20.0, "response": responses(20.0)}
-    (root / TRIALS_FILE).write_text(json.dumps({"schema": 1, "dense": dense, "trials": rows}))
+    told = {"objectives": objectives} if objectives else {}
+    (root / TRIALS_FILE).write_text(json.dumps({"schema": 1, "dense": dense, "trials": rows} | told))
     work(context(root, changes))
     return json.loads((root / SELECTED_FILE).read_text())
 
@@ -39,6 +42,33 @@ def test_the_front_and_its_picks(tmp_path: Path) -> None:
         {"name": "under-40", "trial": 1, "variant": "TSNet"},
     ]
     assert found["hypervolume"] == pytest.approx(7 * 0.5 + 6 * 0.47 + 4 * 0.01)
+
+
+def timed(rows: list[dict[str, Any]], ratios: list[float]) -> list[dict[str, Any]]:
+    """The rows with a share of the dense time each."""
+    return [
+        row | {"metrics": row["metrics"] | {"latency_ratio_m27": ratio}}
+        for row, ratio in zip(rows, ratios, strict=True)
+    ]
+
+
+BY_TIME = timed(ROWS[:4], [0.6, 0.2, 0.7, 0.1])
+
+
+def test_latency_in_place_of_flops_makes_the_front_and_the_budgets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = select(tmp_path, BY_TIME, {"select.budgets": [0.15]}, ["latency"])
+    assert found["pareto"] == [3, 1, 2]
+    assert found["hypervolume"] == pytest.approx(7 * 0.3 + 6 * 0.5 + 5 * 0.1)
+    assert {pick["name"]: pick["trial"] for pick in found["picks"]}["under-15"] == 3
+    assert "under-15: trial 3, 25.00 dB at 10.0% of the dense time" in capsys.readouterr().out
+
+
+def test_latency_beside_flops_widens_the_front_and_leaves_the_budgets(tmp_path: Path) -> None:
+    found = select(tmp_path, BY_TIME, {"select.budgets": [0.15]}, ["flops", "latency"])
+    assert found["pareto"] == [0, 1, 3, 2]
+    assert {pick["name"]: pick["trial"] for pick in found["picks"]}["under-15"] == 1
 
 
 def test_networks_with_weak_sliders_are_picked_only_for_a_budget_that_no_other_keeps(tmp_path: Path) -> None:
