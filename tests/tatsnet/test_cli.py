@@ -144,6 +144,15 @@ def test_restore_writes_what_the_restorer_gives(
     assert "out.tif: 14x11, deblur 0.5, denoise 0.3, dejpeg 0" in text
 
 
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime", "torch"])
+def test_the_runtime_is_chosen_and_said(
+    capsys: pytest.CaptureFixture[str], photo: Path, model: str, tmp_path: Path, runtime: str
+) -> None:
+    argv = ("--model", model, "--runtime", runtime)
+    assert printed(capsys, "restore", photo, "-o", tmp_path / "out.png", *argv).endswith(f"s with {runtime}\n")
+    assert printed(capsys, "effects", photo, "-o", tmp_path / "e", "--levels", "1", *argv).endswith(f" {runtime}\n")
+
+
 @pytest.mark.parametrize(
     ("mode", "name"),
     [("L", "grey.png"), ("RGBA", "clear.png"), ("I;16", "deep.png"), ("LA", "both.png"), ("P", "p.png")],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tatsnet.cli import main
 from tatsnet.export import export
 from tatsnet.extracted import ExtractedNetwork, Parts
 from tatsnet.extraction import extract, grid_tasks, slice_parts
+from tatsnet.latency import threads
 from tatsnet.restorer import Restorer
 from tests.tatsnet.networks import DEAD, HALF, OPEN, SPARSE, TINY, frozen_network
 
@@ -50,14 +52,20 @@ def image(height: int, width: int) -> Array:
     return np.random.default_rng(height * 100 + width).random((1, 3, height, width), np.float32)
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    with threads(1):
+        yield
+
+
 @pytest.mark.parametrize("preference", [DEAD, SPARSE, HALF, OPEN])
 @pytest.mark.parametrize("shared", range(TINY.points + 1))
 def test_files_restore_as_the_network_wherever_sharing_ends(tmp_path: Path, shared: int, preference: float) -> None:
-    parts = slice_parts(frozen_network(shared, preference, seed=shared), KNOWN[::9])
+    parts = slice_parts(frozen_network(shared, preference, seed=shared), KNOWN[::14])
     network, folder = ExtractedNetwork(parts), exported(tmp_path, parts)
     for picture in (image(5, 8), image(1, 1)):
         encoded = network.encode(torch.from_numpy(picture))
-        for task in KNOWN[::9]:
+        for task in KNOWN[::14]:
             expected = network.effect(encoded, task).clamp(0, 1).numpy()
             np.testing.assert_allclose(run(folder, task, picture), expected, atol=1e-5)
 
@@ -87,7 +95,7 @@ def test_each_pattern_has_one_file_and_each_known_task_names_one(tmp_path: Path)
 
 @pytest.mark.parametrize("shared", [0, 5])
 def test_the_example_needs_nothing_of_this_project(tmp_path: Path, shared: int) -> None:
-    model = extract(frozen_network(shared), tmp_path / "net").folder
+    model = extract(frozen_network(shared), tmp_path / "net", [(0.0, 0.0, 1.0), (1.0, 0.5, 0.0)]).folder
     assert main(["export", str(model), "-o", str(tmp_path / "onnx")]) == 0
     pixels = np.random.default_rng(0).integers(0, 256, (11, 14, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
@@ -109,7 +117,7 @@ def test_the_example_is_short() -> None:
 
 @pytest.mark.parametrize("name", ["net", "file", "full"])
 def test_what_is_something_else_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    model = extract(frozen_network(4), tmp_path / "net").folder
+    model = extract(frozen_network(4), tmp_path / "net", KNOWN[:1]).folder
     (tmp_path / "file").write_text("mine")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("mine")

@@ -1,0 +1,109 @@
+"""The fastest runtime that can be taken is taken, and one that cannot says why."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+import torch
+
+from tatsnet.cli.main import RUNTIMES
+from tatsnet.extraction import extract
+from tatsnet.restorer import Restorer
+from tatsnet.runtimes import choose
+from tatsnet.runtimes.choose import AUTO, NAMES, available, pick
+from tests.tatsnet.networks import frozen_network
+
+
+@pytest.fixture
+def missing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Packages that look as if they were not installed; to be filled."""
+    absent: set[str] = set()
+    monkeypatch.setattr(choose, "find_spec", lambda name: None if name in absent else ModuleSpec(name, None))
+    return absent
+
+
+@pytest.mark.parametrize(
+    ("without", "first"),
+    [
+        (set(), "openvino"),
+        ({"openvino"}, "onnxruntime"),
+        ({"openvino", "onnxruntime"}, "torch"),
+        ({"onnx"}, "torch"),
+    ],
+)
+def test_the_fastest_installed_is_taken(missing: set[str], without: set[str], first: str) -> None:
+    missing |= without
+    assert available()[0] == pick().name == first
+    assert available()[-1] == "torch"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_taken_at_its_word(name: str) -> None:
+    assert pick(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "precision", "expected"),
+    [
+        ("cpu", torch.float32, None, ("openvino", "onnxruntime", "torch")),
+        ("cpu", torch.float32, torch.float32, ("openvino", "onnxruntime", "torch")),
+        ("cpu", torch.float32, torch.bfloat16, ("openvino", "torch")),
+        ("cpu", torch.float32, torch.float16, ("torch",)),
+        ("cpu", torch.float64, None, ("torch",)),
+        ("cuda", torch.float32, None, ("torch",)),
+    ],
+)
+def test_only_what_serves_the_network_is_taken(
+    device: str, dtype: torch.dtype, precision: torch.dtype | None, expected: tuple[str, ...]
+) -> None:
+    assert available(device, dtype, precision) == expected
+
+
+def test_what_is_missing_says_how_to_get_it(missing: set[str]) -> None:
+    missing |= {"openvino", "onnx"}
+    with pytest.raises(ValueError, match="openvino is not installed: pip install openvino onnx"):
+        pick("openvino")
+    with pytest.raises(ValueError, match=r"onnxruntime is not installed: pip install onnx$"):
+        pick("onnxruntime")
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "message"),
+    [("tensorrt", "cpu", "give one of auto, openvino"), ("openvino", "cuda", "CPU only, not cuda: take torch")],
+)
+def test_what_cannot_be_taken_says_why(name: str, device: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        pick(name, device)
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_at_least_one_thread(threads: int) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        pick(threads=threads)
+
+
+def test_a_restorer_says_what_runs_it(tmp_path: Path) -> None:
+    model, task = frozen_network(4), [(0.0, 0.5, 0.0)]
+    single = extract(model, tmp_path / "single", task).folder
+    double = extract(model.double(), tmp_path / "double", task).folder
+    assert Restorer.load(single).runtime == "openvino"
+    assert Restorer.load(single, runtime="onnxruntime").runtime == "onnxruntime"
+    assert Restorer.load(double).runtime == "torch"
+    with pytest.raises(ValueError, match=r"float32 networks only.*take torch"):
+        Restorer.load(double, runtime="openvino")
+
+
+def test_the_command_line_offers_them_all() -> None:
+    assert RUNTIMES == (AUTO, *NAMES)
+
+
+def test_nothing_heavy_is_loaded_before_it_is_wanted() -> None:
+    code = (
+        "import sys, tatsnet.restorer, tatsnet.runtimes.choose as c; c.pick('torch'); "
+        "assert not {'onnx', 'onnxruntime', 'openvino'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,37 @@
+"""The dense network is the super network in every runtime."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tatsnet.architecture import NetworkConfig
+from tatsnet.runtimes import DenseRestorer
+from tatsnet.runtimes.choose import NAMES, pick
+from tatsnet.supernet import SuperNetwork
+from tests.tatsnet.networks import random_tasks
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("batch", "height", "width"), [(1, 8, 10), (2, 7, 5), (1, 1, 1)])
+def test_effects_are_the_super_networks(name: str, batch: int, height: int, width: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = SuperNetwork(NetworkConfig(width=8, blocks=2), generator)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
+    image, tasks = torch.rand(batch, 3, height, width, generator=generator), random_tasks(3)
+    made = list(DenseRestorer(network, pick(name, threads=1)).effects(image, tasks))
+    with torch.inference_mode():
+        expected = [network(image, torch.tensor([task] * batch)) for task in tasks]
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(made, expected, strict=True))
+    assert not torch.equal(made[0], made[1])
+
+
+def test_a_network_that_is_changed_later_is_another_one() -> None:
+    network = SuperNetwork(NetworkConfig(width=8, blocks=1), torch.Generator().manual_seed(0))
+    dense, image = DenseRestorer(network, pick("torch")), torch.rand(1, 3, 4, 4)
+    before = next(dense.effects(image, [(0, 0, 1)]))
+    with torch.no_grad():
+        network.out.bias.add_(1)
+    assert torch.equal(before, next(dense.effects(image, [(0, 0, 1)])))

@@ -1,0 +1,66 @@
+"""A section's graph has no more nodes than its pattern needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import onnx
+import pytest
+
+from tatsnet.architecture import Pattern, convolutions
+from tatsnet.runtimes.compiled import GraphSection, Run
+from tatsnet.slicing import slice_section, travelling
+from tests.tatsnet.networks import TINY, frozen_network
+
+ALL, TIED, FEW = tuple(range(8)), (1, 2, 5, 6), (2, 5)
+
+
+def tied(stream: tuple[int, ...], own: tuple[int, ...]) -> Pattern:
+    """One set of the skip stream's channels in the head and the first block, one in the second block and the tail."""
+    return (stream, stream, (0, 3), stream, own, (1, 7), own, own, (4, 5))
+
+
+def operators(pattern: Pattern, cut: int, part: int, *, shared: bool = False) -> Counter[str]:
+    """How many nodes of each kind the section before (0) or after (1) a cut has."""
+    convs, weights = convolutions(TINY), frozen_network(0).supernet.state_dict()
+    section = (convs[:cut], convs[cut:])[part]
+    incoming = travelling(convs[:cut], pattern) if part else ()
+    models: list[bytes] = []
+
+    def load(model: bytes) -> Run:
+        models.append(model)
+        return lambda inputs, outputs: None
+
+    GraphSection(section, pattern, incoming, slice_section(weights, TINY, section, pattern, shared=shared), load)
+    return Counter(node.op_type for node in onnx.load_from_string(models[0]).graph.node)
+
+
+def test_a_tied_shared_part_is_plain_convolutions() -> None:
+    nodes = operators(tied(TIED, FEW), 3, 0, shared=True)
+    assert nodes == {"Sub": 1, "Conv": 3, "Relu": 1, "Add": 1, "Identity": 1}
+
+
+def test_a_tied_pattern_takes_its_channels_once() -> None:
+    nodes = operators(tied(TIED, FEW), 3, 1)
+    scale = {"MatMul": 1, "Add": 1, "Reshape": 1, "Mul": 1}
+    assert nodes == Counter({"Gather": 1, "Conv": 5, "Relu": 2, "Add": 1, "DepthToSpace": 1, "Identity": 1}) + Counter(
+        scale
+    )
+
+
+@pytest.mark.parametrize("cut", [3, 5])
+def test_all_channels_need_no_choice_of_them(cut: int) -> None:
+    nodes = operators((ALL,) * 9, cut, 1)
+    assert not {"Gather", "ScatterND", "Pad", "Expand"} & set(nodes)
+
+
+def test_the_scales_of_all_blocks_come_from_one_product() -> None:
+    nodes = operators(tied(TIED, FEW), 0, 1)
+    assert (nodes["MatMul"], nodes["Mul"], nodes["Split"]) == (1, 2, 1)
+
+
+def test_untied_channels_are_gathered_and_scattered() -> None:
+    pattern: Pattern = ((0, 1, 5), (1, 5), (0, 3), (2, 5), (0, 2), (1, 7), (1, 6), (0, 1, 2, 6), (3,))
+    nodes = operators(pattern, 0, 1)
+    assert nodes["ScatterND"] == 2
+    assert nodes["Gather"] >= 2
