@@ -166,9 +166,9 @@ def first_of_each_trial(picks: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 
 def load_networks(root: Path, names: list[str], device: torch.device) -> dict[str, Measured]:
-    """The dense network, then the picks."""
+    """The dense network, then the picks; in PyTorch, whose results are the same whenever they are measured again."""
     networks: dict[str, Measured] = {DENSE: Dense(load_dense(root / TUNED / DENSE / WEIGHTS).to(device))}
-    return networks | {name: Extracted(Restorer.load(root / PRUNED / name, device)) for name in names}
+    return networks | {name: Extracted(Restorer.load(root / PRUNED / name, device, "torch")) for name in names}
 
 
 def extracted_parameters(folder: Path) -> int:
