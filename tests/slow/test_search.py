@@ -26,13 +26,14 @@ import torch
 
 from pipeline.search.space import Point
 from pipeline.search.trial import Trial
-from pipeline.stages import degrade, download, pretrain
+from pipeline.stages import degrade, download, pretrain, select
 from pipeline.stages.search import make_job
 from pipeline.tracking import last_run_id, open_tracker
 from pipeline.tracking.keys import TRIAL_STAGE
 from tatsnet.architecture import Architecture
 from tatsnet.checkpoint import load_masked
 from tatsnet.degradation import evaluation_grid
+from tatsnet.latency_model import LatencyTable, predict
 from tests.pipeline.stages.project import context
 from tests.profiles.tiny import tiny_photos, tiny_profile
 
@@ -252,6 +253,34 @@ def test_kills_and_an_interrupt_change_neither_the_count_nor_the_networks(projec
     for _ in iter(undisturbed.advance, None):
         pass
     assert undisturbed.measure()["psnr_db"] == pytest.approx(last["metrics"]["psnr_db"], abs=0.02)
+
+
+def test_a_search_of_latency_predicts_every_trial_by_its_study_s_table(project: Path, root: Path) -> None:
+    """And `select` takes the front in three values of what it leaves."""
+    changes = FOLDER | {
+        "search.trials": 2,
+        "search.objectives": ["flops", "latency"],
+        "search.latency": {"size": "64x48", "runtime": "torch", "threads": 1},
+    }
+    tiny_profile(project / "params.yaml", changes)
+    with searching(project, root) as search:
+        assert search.end(200) == 0, search.errors()
+        assert any("measures the layers' times on this machine" in line for line in search.lines)
+        assert any(re.search(r"finished .* time \d+\.\d % \(M = 27\)", line) for line in search.lines)
+    (path,) = (project / ".state" / "search").glob("*/latency.json")
+    table = LatencyTable.from_json(json.loads(path.read_text(encoding="utf-8")))
+    told = json.loads((project / "search" / "trials.json").read_text(encoding="utf-8"))
+    assert told["objectives"] == ["flops", "latency"]
+    assert (told["latency"]["device"], told["latency"]["runtime"]) == (table.device, "torch")
+    for row in told["trials"]:
+        text = (project / "search" / "trials" / row["folder"] / "architecture.json").read_text(encoding="utf-8")
+        predicted = predict(table, Architecture.from_json(json.loads(text)), 27)
+        assert row["metrics"]["latency_ms"] == pytest.approx(predicted)
+        assert row["metrics"]["latency_ratio_m27"] == pytest.approx(predicted / told["latency"]["dense_ms"])
+    (parent,) = open_tracker("tiny", project).find({"stage": "search"})
+    assert parent.tags["latency.runtime"] == "torch"
+    select.work(context(project, changes))
+    assert json.loads((project / "search" / "selected.json").read_text(encoding="utf-8"))["pareto"]
 
 
 @pytest.mark.parametrize(
