@@ -13,6 +13,9 @@ from tatsnet.architecture import Channels, Conv, Pattern
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.compiled import GraphSection, Run
 
+LARGE = 2**18
+"""Pixels of a result from which on intermediate memory is given up after it: 512 x 512."""
+
 HINTS = {torch.float32: ("f32", "FP32"), torch.bfloat16: ("bf16", "BF16")}
 """A precision's name as a setting, and as a capability of a CPU."""
 
@@ -52,14 +55,39 @@ class OpenVinoRuntime:
             "INFERENCE_NUM_THREADS": self.threads,
         }
         compiled = self._core.compile_model(self._core.read_model(model), "CPU", settings)
-        requests = threading.local()
+        return Requests(compiled)
 
-        def run(inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> None:
-            request = getattr(requests, "own", None)
-            if request is None:
-                request = requests.own = compiled.create_infer_request()
-            for name, tensor in (*inputs.items(), *outputs.items()):
-                request.set_tensor(name, openvino.Tensor(tensor.numpy(), shared_memory=True))
+
+class Requests:
+    """Runs a compiled model, with an inference request of its own for every thread.
+
+    After a large image the model's intermediate memory is given up: each pattern's model has its own, and that of 27
+    patterns on a large photo would not fit.
+    """
+
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
+        self._compiled = compiled
+        self._own = threading.local()
+        self._lock = threading.Lock()
+        self._busy = 0
+
+    def __call__(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> None:
+        """Read the inputs, fill the outputs."""
+        request = getattr(self._own, "request", None)
+        if request is None:
+            request = self._own.request = self._compiled.create_infer_request()
+        for name, tensor in (*inputs.items(), *outputs.items()):
+            request.set_tensor(name, openvino.Tensor(tensor.numpy(), shared_memory=True))
+        with self._lock:
+            self._busy += 1
+        try:
             request.infer()
+        finally:
+            with self._lock:
+                self._busy -= 1
+                if not self._busy and _pixels(outputs) > LARGE:
+                    self._compiled.release_memory()
 
-        return run
+
+def _pixels(tensors: Mapping[str, Tensor]) -> int:
+    return max(tensor.shape[-2] * tensor.shape[-1] for tensor in tensors.values())

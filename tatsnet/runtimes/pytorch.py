@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -33,17 +34,35 @@ class TorchRuntime:
     ) -> Compiled:
         """A `Section` on the device."""
         here = {name: tensor.to(self.device, self._precision) for name, tensor in tensors.items()}
-        section = Section(convs, pattern, incoming, here)
+        section: Compiled = Section(convs, pattern, incoming, here)
+        if self.device.type == "cuda":
+            section = WithoutTf32(section)
         return section if self._precision is None else _Cast(section, self._precision)
+
+
+class WithoutTf32:
+    """A section whose float32 convolutions on an NVIDIA GPU are float32: cuDNN would round their inputs to 10 bits.
+
+    PyTorch has one switch for all threads, so sections are launched one after the other; they run when they will.
+    """
+
+    _switch = Lock()
+
+    def __init__(self, section: Compiled) -> None:
+        self._section = section
+
+    def __call__(self, state: State, task_D: Tensor) -> State:
+        with self._switch, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return self._section(state, task_D)
 
 
 class _Cast:
     """A section that computes in a precision of its own."""
 
-    def __init__(self, section: Section, precision: torch.dtype) -> None:
+    def __init__(self, section: Compiled, precision: torch.dtype) -> None:
         self._section, self._precision = section, precision
 
     def __call__(self, state: State, task_D: Tensor) -> State:
         image, stream, hidden = (tensor.to(self._precision) for tensor in state[:3])
-        made: State = self._section(State(image, stream, hidden, state.owned), task_D.to(self._precision))
+        made = self._section(State(image, stream, hidden, state.owned), task_D.to(self._precision))
         return State(state.image_BCHW, made.stream_BCHW.to(task_D), made.hidden_BCHW.to(task_D), made.owned)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tatsnet.architecture import Channels, Conv, NetworkConfig, Pattern, convolutions
 from tatsnet.extracted import ExtractedNetwork
-from tatsnet.extraction import TOLERANCE, grid_tasks, largest_difference, slice_parts
+from tatsnet.extraction import TOLERANCE, grid_tasks, slice_parts
 from tatsnet.latency import threads
 from tatsnet.masked import MaskedNetwork
 from tatsnet.runtimes import Compiled, Runtime
@@ -19,7 +19,7 @@ from tatsnet.runtimes.api import BOUNDS
 from tatsnet.runtimes.choose import NAMES, pick
 from tatsnet.sections import Section
 from tatsnet.slicing import slice_section, travelling, writes_stream
-from tatsnet.steps import start
+from tatsnet.steps import State, start
 from tests.tatsnet.networks import DEAD, HALF, OPEN, SPARSE, TINY, frozen_network, random_tasks
 
 KNOWN = grid_tasks()
@@ -33,9 +33,12 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=[(name, "cpu") for name in NAMES] + [("torch", "cuda")], ids="-".join)
 def runtime(request: pytest.FixtureRequest) -> Runtime:
-    return pick(request.param)
+    name, device = request.param
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU")
+    return pick(name, device)
 
 
 def image(height: int, width: int, batch: int = 1) -> Tensor:
@@ -57,7 +60,7 @@ def difference(
     encoded = network.encode(picture)
     with torch.inference_mode():
         wanted = [model(picture, torch.tensor([task] * len(picture))) for task in tasks]
-    made = [network.effect(encoded, task) for task in tasks]
+    made = [network.effect(encoded, task).cpu() for task in tasks]
     assert all(a.shape == b.shape for a, b in zip(made, wanted, strict=True))
     return float(torch.stack([(a - b).abs().max() for a, b in zip(made, wanted, strict=True)]).max())
 
@@ -66,7 +69,7 @@ def test_all_27_effects_equal_the_masked_networks(runtime: Runtime) -> None:
     model = frozen_network(8, network=NetworkConfig(width=12, blocks=3), min_channels=2)
     network = network_of(model, runtime)
     assert len(network.architecture.patterns) > 5
-    assert largest_difference(model, network, KNOWN) <= TOLERANCE
+    assert difference(model, network, image(29, 37), KNOWN) <= TOLERANCE
 
 
 @pytest.mark.parametrize("preference", [DEAD, SPARSE, HALF, OPEN])
@@ -124,8 +127,11 @@ def test_each_section_leaves_the_state_that_pytorch_leaves(runtime: Runtime, nam
     with torch.inference_mode():
         for part, before, shared in ((convs[:cut], (), True), (convs[cut:], incoming, False)):
             tensors = slice_section(supernet.state_dict(), TINY, part, pattern, shared=shared)
-            wanted = Section(part, pattern, before, tensors)(state._replace(owned=False), task_D)
-            made = runtime.compile(part, pattern, before, tensors)(state._replace(owned=False), task_D)
+            wanted = Section(part, pattern, before, tensors)(State(*state[:3], owned=False), task_D)
+            section = runtime.compile(part, pattern, before, tensors)
+            given = (tensor.to(runtime.device) for tensor in state[:3])
+            made = section(State(*given, owned=False), task_D.to(runtime.device))
+            made = State(*(tensor.cpu() for tensor in made[:3]), owned=made.owned)
             assert torch.equal(made.image_BCHW, wanted.image_BCHW)
             assert_equal(made.stream_BCHW, wanted.stream_BCHW)
             if part and not writes_stream(part[-1]):  # after a block nothing reads what was hidden in it
@@ -178,7 +184,7 @@ def test_lower_precision_stays_within_its_bound(name: str, precision: torch.dtyp
         pytest.skip(str(error))
     model = frozen_network(8, network=NetworkConfig(width=16, blocks=6))
     network = network_of(model, runtime, KNOWN[::3])
-    lost = largest_difference(model, network, KNOWN[::3])
+    lost = difference(model, network, image(29, 37), KNOWN[::3])
     assert TOLERANCE < lost <= BOUNDS[precision]
 
 
@@ -226,4 +232,4 @@ def test_faults_are_seen(runtime: Runtime, fault: str) -> None:
     model = frozen_network(2)
     tasks = KNOWN[::9]
     network = network_of(model, Faulty(runtime, FAULTS[fault]), tasks)
-    assert largest_difference(model, network, tasks) > 10 * TOLERANCE
+    assert difference(model, network, image(8, 8), tasks) > 10 * TOLERANCE
