@@ -32,6 +32,9 @@ from tatsnet.supernet import SuperNetwork
 LINKS = 4
 """So many blocks of a chain are measured, beside the one that is taken off."""
 
+EFFECTS = 9
+"""So many effects are made in a row, as an image is asked for many, to measure what one takes beside the layers."""
+
 Clock = Callable[[], float]
 Report = Callable[[int, int, str], None]
 
@@ -242,9 +245,10 @@ def _effect(network: ExtractedNetwork, image_BCHW: Tensor) -> Work:
     network.prepare([task])
 
     def work() -> int:
-        network.effect(encoded, task)
+        for _ in range(EFFECTS):
+            network.effect(encoded, task)
         _wait(network.runtime)
-        return 1
+        return EFFECTS
 
     return work
 
