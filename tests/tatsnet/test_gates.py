@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from tatsnet.architecture import NetworkConfig
-from tatsnet.gates import SLOW, Consensus, Controller, gate, prefix
+from tatsnet.gates import SLOW, Consensus, Controller, gate, open_channels, own_gates, prefix, section, tie
+from tatsnet.settings import GateRule
 
 NETWORK = NetworkConfig(width=4, blocks=1)  # 6 selection points
 
@@ -56,6 +57,63 @@ def test_gate_backward_is_the_derivative_of_the_sigmoid(least: int) -> None:
     assert preference.grad is not None
     assert preference.grad.tolist() == pytest.approx(expected, rel=1e-5, abs=1e-9)
     assert slopes[0] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("preference", "group", "least", "expected"),
+    [
+        ([3.0, -1.0, -2.0, 1.0], 1, 0, [1, 0, 0, 1]),
+        ([3.0, -1.0, -2.0, 1.0], 2, 0, [1, 1, 0, 0]),  # means 1 and -0.5
+        ([-3.0, -1.0, -2.0, 1.0], 2, 1, [0, 0, 1, 1]),  # means -2 and -0.5: the better group stays whole
+        ([-3.0, -1.0, -2.0, 1.0], 2, 3, [1, 1, 1, 1]),
+        ([3.0, -1.0, -2.0, 1.0], 4, 0, [1, 1, 1, 1]),
+        ([-3.0, -1.0, -2.0, 1.0], 4, 0, [0, 0, 0, 0]),
+    ],
+)
+def test_a_group_opens_by_its_mean(preference: list[float], group: int, least: int, expected: list[int]) -> None:
+    rule = GateRule(min_channels=least, group=group)
+    assert open_channels(torch.tensor(preference), rule).tolist() == expected
+
+
+def test_the_gradient_of_a_group_is_spread_over_its_channels() -> None:
+    preference = torch.tensor([1.0, -3.0], requires_grad=True)
+    open_channels(preference, GateRule(min_channels=0, group=2)).backward(torch.tensor([1.0, 2.0]))
+    slope = math.exp(1) / (1 + math.exp(1)) ** 2
+    assert preference.grad is not None
+    assert preference.grad.tolist() == pytest.approx([3 * slope / 2] * 2)
+
+
+@pytest.mark.parametrize(
+    ("group", "least", "groups", "channels"), [(1, 3, 3, 3), (4, 3, 1, 4), (4, 5, 2, 8), (8, 0, 0, 0)]
+)
+def test_the_least_channels_are_whole_groups(group: int, least: int, groups: int, channels: int) -> None:
+    rule = GateRule(min_channels=least, group=group)
+    assert (rule.least_groups, rule.least_channels) == (groups, channels)
+
+
+@pytest.mark.parametrize(("shared", "expected"), [(0, 0), (1, 1), (2, 1), (3, 3), (4, 4), (5, 5), (6, 6)])
+def test_a_tied_section_does_not_end_at_a_blocks_input(shared: int, expected: int) -> None:
+    assert section(torch.arange(6) < shared).tolist() == [point < expected for point in range(6)]
+
+
+def test_tied_preferences_by_hand() -> None:
+    """Head, in, out and tail input are on the stream; mid and up are not. Here the members are head, in and mid."""
+    preference = torch.tensor([[[1.0], [2.0], [5.0], [7.0], [8.0], [9.0]]])
+    tied = tie(preference, torch.arange(6) < 3)
+    assert tied.flatten().tolist() == [1.5, 1.5, 5, 7, 8, 9]
+    assert tie(preference, torch.zeros(6, dtype=torch.bool)).equal(preference)
+
+
+def test_a_tasks_tied_section_keeps_some_of_what_it_is_offered() -> None:
+    """Its means are 1, 1, -1, -1 at `out` and `tail in`; it is offered the channels 0 and 2; one at least stays."""
+    preference = torch.tensor([1.0, 1.0, -1.0, -1.0]).expand(2, 6, 4)
+    offered, shared = torch.tensor([1.0, 0.0, 1.0, 0.0]), torch.arange(6) < 3
+    own = own_gates(preference, shared, offered, GateRule(min_channels=1, tied=True))
+    assert own[0, 3:].tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0]]
+    worse = own_gates(-10 - preference, shared, offered, GateRule(min_channels=1, tied=True))
+    assert worse[0, 3:5].tolist() == [[0, 0, 1, 0], [0, 0, 1, 0]]
+    alone = own_gates(preference, torch.zeros(6, dtype=torch.bool), offered, GateRule(min_channels=1, tied=True))
+    assert alone[0, 0].tolist() == [1, 1, 0, 0]
 
 
 def test_controller_starts_with_every_channel_open() -> None:

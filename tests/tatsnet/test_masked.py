@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tatsnet.architecture import NetworkConfig
+from tatsnet.cost import CostModel
 from tatsnet.degradation import evaluation_grid
 from tatsnet.gates import gate
 from tatsnet.masked import MaskedNetwork, Phase, to_pattern
@@ -180,6 +181,77 @@ def test_patterns_agree_at_the_shared_points(points: int) -> None:
     assert found.controller_hidden == 8
     assert [found.patterns[index] for _, index in found.tasks] == patterns
     assert [task for task, _ in found.tasks] == GRID
+
+
+TIED = [(group, points) for group in (1, 4) for points in (0, 1, 2, 3, 4, 7, 8, 9)]
+
+
+@pytest.mark.parametrize(("group", "points"), TIED)
+@pytest.mark.parametrize("phase", [Phase.SPECIFIC, Phase.JOINT, Phase.FROZEN])
+def test_a_tied_section_has_one_set_of_the_streams_channels(group: int, points: int, phase: Phase) -> None:
+    model = with_agreement(masked(tied=True, group=group), points)
+    if phase is Phase.FROZEN:
+        model.freeze(seeded())
+    gates = model.gates(tasks(), phase)
+    shared = int(gates.shared_N.sum())
+    part = shared - 1 if shared % 3 == 2 and shared < 8 else shared
+    stream = [point for point in range(9) if point % 3 != 2]
+    for mine in ([p for p in stream if p < part], [p for p in stream if p >= part]):
+        assert all(torch.equal(gates.effective_BNC[:, p], gates.effective_BNC[:, mine[0]]) for p in mine)
+    if 0 < part < 8:
+        assert (gates.effective_BNC[:, 7] <= gates.effective_BNC[:, 0]).all()
+    if phase is Phase.FROZEN:
+        assert shared == part
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("group", [2, 4, 8])
+def test_the_channels_of_a_group_are_alike(group: int, tied: bool) -> None:
+    model = with_agreement(masked(tied=tied, group=group, min_channels=3), 4)
+    for phase in (Phase.SPECIFIC, Phase.JOINT):
+        gates = model.gates(tasks(), phase)
+        for one in (gates.task_BNC, gates.agnostic_NC, gates.effective_BNC):
+            runs = one.view(*one.shape[:-1], -1, group)
+            assert torch.equal(runs, runs[..., :1].expand_as(runs))
+            assert (one.sum(-1) >= 3).all()
+
+
+@pytest.mark.parametrize("group", [1, 4])
+@pytest.mark.parametrize("points", [0, 4, 9])
+def test_every_point_of_a_tied_stream_hears_the_loss(group: int, points: int) -> None:
+    """The gradient of any one gate reaches the preferences at all points of its section."""
+    model = with_agreement(masked(tied=True, group=group), points)
+    heard: list[Tensor] = []
+    model.controller.register_forward_hook(
+        lambda _, __, preference: heard.append(preference) or preference.retain_grad()
+    )  # type: ignore[func-returns-value]
+    gates = model.gates(tasks(), Phase.JOINT)
+    gates.effective_BNC[:, [0, 7]].sum().backward()  # type: ignore[no-untyped-call]
+    assert heard[0].grad is not None
+    moved = heard[0].grad.abs().sum((0, 2)) > 0
+    assert moved.tolist() == [point % 3 != 2 for point in range(9)]
+
+
+@pytest.mark.parametrize("group", [1, 4])
+def test_a_tied_network_costs_less_with_every_lower_preference(group: int) -> None:
+    """FLOPs never rise when a channel's preferences fall at every point, whatever else is tied to it."""
+    model = with_agreement(masked(tied=True, group=group), 4)
+    model.freeze(seeded())
+    cost, last = CostModel(NETWORK), float("inf")
+    bias = model.controller.layers[-1].bias
+    for _ in range(12):
+        gates = model.gates(tasks(), Phase.FROZEN)
+        spent = float(cost.resource(gates.effective_BNC.sum(-1), gates.shared_N, 27))
+        assert spent <= last + 1e-7
+        last = spent
+        with torch.no_grad():
+            bias.sub_(0.5)  # type: ignore[operator, union-attr]
+        model.consensus.preference_NC.sub_(0.5)
+
+
+def test_a_group_must_divide_the_width() -> None:
+    with pytest.raises(ValueError, match="group 3 does not divide the network's width 8"):
+        masked(group=3)
 
 
 def test_to_pattern() -> None:

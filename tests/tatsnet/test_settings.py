@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tatsnet.settings import MethodConfig, Schedule, TrainConfig
+from tatsnet.settings import GateRule, MethodConfig, Schedule, TrainConfig
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,9 @@ from tatsnet.settings import MethodConfig, Schedule, TrainConfig
         (Schedule, "iterations", 0),
         (MethodConfig, "effects", 0),
         (MethodConfig, "min_channels", -1),
+        (MethodConfig, "group", 0),
+        (GateRule, "min_channels", -1),
+        (GateRule, "group", -2),
         (MethodConfig, "ema", 0.0),
         (MethodConfig, "ema", 1.1),
         (MethodConfig, "ema", math.nan),
