@@ -51,8 +51,10 @@ class CostModel:
         weight = torch.tensor([c.area for c in convs], dtype=torch.float64)
         weight /= sum(c.inputs * c.outputs * c.area for c in convs)
         self._fixed = torch.tensor(fixed, dtype=torch.float32, device=device)
-        self._ins = torch.tensor([column[c.inputs] if c.fan_in is None else c.fan_in for c in convs], device=device)
-        self._outs = torch.tensor([column[c.outputs] if c.fan_out is None else c.fan_out for c in convs], device=device)
+        ins = [column[c.inputs] if c.fan_in is None else c.fan_in for c in convs]
+        outs = [column[c.outputs] if c.fan_out is None else c.fan_out for c in convs]
+        chosen = torch.eye(network.points + len(fixed), device=device)
+        self._ins, self._outs = chosen[:, ins], chosen[:, outs]
         self._last = torch.tensor([c.shared_from - 1 for c in convs], device=device)
         self._weight = weight.to(torch.float32).to(device)
 
@@ -64,7 +66,8 @@ class CostModel:
             shared_N: phi, True where a selection point is task-agnostic.
         """
         counts = torch.cat([counts_BN, self._fixed.to(counts_BN.dtype).expand(len(counts_BN), -1)], dim=1)
-        cost_BK = counts[:, self._ins] * counts[:, self._outs] * self._weight.to(counts_BN.dtype)
+        inputs_BK, outputs_BK = counts @ self._ins.to(counts.dtype), counts @ self._outs.to(counts.dtype)
+        cost_BK = inputs_BK * outputs_BK * self._weight.to(counts_BN.dtype)
         once_K = shared_N[self._last].to(cost_BK.dtype)
         return cost_BK @ once_K, cost_BK @ (1 - once_K)
 

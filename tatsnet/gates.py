@@ -32,8 +32,7 @@ class _Gate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (preference,) = ctx.saved_tensors
-        open_share = torch.sigmoid(preference)
-        return grad * open_share * (1 - open_share), None
+        return torch.ops.aten.sigmoid_backward(grad, preference.sigmoid()), None
 
 
 def gate(preference: Tensor, min_channels: int = 0) -> Tensor:
@@ -55,7 +54,7 @@ def open_channels(preference: Tensor, rule: GateRule) -> Tensor:
     """
     if rule.group == 1:
         return gate(preference, rule.min_channels)
-    gates = gate(preference.unflatten(-1, (-1, rule.group)).mean(-1), rule.least_groups)
+    gates = gate(preference.view(*preference.shape[:-1], -1, rule.group).mean(-1), rule.least_groups)
     return gates[..., None].expand(*gates.shape, rule.group).flatten(-2)
 
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tatsnet.architecture import NetworkConfig
+from tatsnet.gated import gated_block, gated_relu
 
 MEAN_TASK = 0.5
 """Where a shared block's residual scaling is fixed: it folds into the convolution, so the module is gone."""
@@ -102,22 +103,20 @@ class SuperNetwork(nn.Module):
         return restored[..., :height, :width]
 
     def _residual(self, image: Tensor, scales: tuple[Tensor, ...], gates: tuple[Tensor, ...] | None) -> Tensor:
-        blocks = self.config.blocks
         stream = self.head(image - MEAN_COLOUR)
         if gates is not None:
             stream = stream * gates[0]
         for index, block in enumerate(cast(Iterable[Block], self.blocks)):
             if gates is None:
-                hidden = F.relu(block.conv1(stream))
+                added = block.conv2(F.relu(block.conv1(stream)))
+                stream = torch.addcmul(stream, added, scales[index])
             else:
-                hidden = F.relu(block.conv1(stream * gates[1 + 3 * index])) * gates[2 + 3 * index]
-            stream = torch.addcmul(stream, block.conv2(hidden), scales[index])
+                into, mid = gates[1 + 3 * index], gates[2 + 3 * index]
+                stream = gated_block(stream, into, mid, scales[index], block.conv1, block.conv2)
         if gates is not None:
-            stream = stream * gates[3 * blocks + 1]
-        hidden = F.relu(self.up(F.pixel_shuffle(self.tail(stream), 2)))
-        if gates is not None:
-            hidden = hidden * gates[3 * blocks + 2]
-        out: Tensor = self.out(hidden)
+            stream = stream * gates[-2]
+        hidden = self.up(F.pixel_shuffle(self.tail(stream), 2))
+        out: Tensor = self.out(F.relu(hidden) if gates is None else gated_relu(hidden, gates[-1]))
         return out
 
 
