@@ -101,13 +101,16 @@ class Restorer:
     def effects(self, encoded: Encoded, tasks: Sequence[Sequence[float]]) -> Iterator[Pixels]:
         """Restore by one task vector after the other: each is yielded as soon as it is there, and none is kept.
 
-        Everything is compiled before the first, where the runtime compiles at all.
+        Each is compiled before it is made, where the runtime compiles at all.
 
         Raises:
-            ValueError: a task vector is not three numbers in [0, 1].
+            ValueError: a task vector is not three numbers in [0, 1]; before any work.
         """
-        self.prepare(tasks)
-        return (self.effect(encoded, task) for task in tasks)
+        return (self._compiled_effect(encoded, task) for task in [check_task(task) for task in tasks])
+
+    def _compiled_effect(self, encoded: Encoded, task: Sequence[float]) -> Pixels:
+        self.prepare([task])
+        return self.effect(encoded, task)
 
     def prepare(self, tasks: Iterable[Sequence[float]]) -> None:
         """Compile what task vectors need, and wait for it.
@@ -120,13 +123,13 @@ class Restorer:
         self._network.prepare(tasks)
 
     def restore(self, rgb_HWC: Pixels, task: Sequence[float]) -> Pixels:
-        """One effect of one image: `encode`, then `effect`.
+        """One effect of one image: `encode`, then `effect`, compiled.
 
         Raises:
             ValueError: as of both; a wrong task is found before any work.
         """
         check_task(task)
-        return self.effect(self.encode(rgb_HWC), task)
+        return self._compiled_effect(self.encode(rgb_HWC), task)
 
     def encode_tensor(self, image_BCHW: Tensor) -> Encoded:
         """`encode` of a tensor, B x 3 x H x W in [0, 1].

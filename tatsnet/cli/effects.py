@@ -38,8 +38,8 @@ def effects(photo_path: Path, levels: Sequence[float], folder: Path, model: Path
         started = time.perf_counter()
         encoded = restorer.encode(photo.rgb_HWC)
         sheet = ContactSheet(photo.rgb_HWC, levels, photo_path.name)
-        for task, target in zip(tqdm(tasks, unit="effect", file=sys.stderr, disable=None), targets, strict=True):
-            restored_HWC = restorer.effect(encoded, task)
+        made = tqdm(restorer.effects(encoded, tasks), total=len(tasks), unit="effect", file=sys.stderr, disable=None)
+        for task, target, restored_HWC in zip(tasks, targets, made, strict=True):
             sheet.add(task, restored_HWC)
             write_photo(target, photo, restored_HWC)
         picture_HWC = sheet.picture()

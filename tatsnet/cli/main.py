@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from tatsnet.allocator import keep_freed_memory
 from tatsnet.cli.errors import CommandError
 
 DEFAULT_LEVELS = (0.0, 0.5, 1.0)
@@ -22,11 +23,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: without the program's name; that of the process by default.
+        argv: without the program's name; that of the process by default, whose freed memory is kept then.
 
     Returns:
         0, or 2 where the user can mend what went wrong, or 130 after an interrupt.
     """
+    if argv is None:
+        keep_freed_memory()
     try:
         return _run(_parser().parse_args(argv))
     except SystemExit as stop:  # argparse after --help or a wrong argument

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,9 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from torch import Tensor
 
-from tatsnet.extraction import extract, grid_tasks
+from tatsnet.architecture import Channels, Conv, Pattern
+from tatsnet.extracted import ExtractedNetwork
+from tatsnet.extraction import extract, grid_tasks, slice_parts
 from tatsnet.restorer import Restorer
+from tatsnet.runtimes.api import Compiled
+from tatsnet.runtimes.pytorch import TorchRuntime
 from tests.tatsnet.networks import frozen_network, random_tasks
 
 
@@ -89,7 +95,8 @@ def test_threads_may_share_a_restorer(folder: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda task: restorer.effect(encoded, task), tasks))
     alone = Restorer.load(folder)
-    assert all(np.array_equal(a, alone.restore(rgb_HWC, t)) for a, t in zip(together, tasks, strict=True))
+    for image, task in zip(together, tasks, strict=True):
+        np.testing.assert_allclose(image, alone.restore(rgb_HWC, task), atol=1e-5)
 
 
 def test_loading_leaves_the_global_random_numbers_alone(folder: Path) -> None:
@@ -182,3 +189,53 @@ def test_a_damaged_folder_is_refused(spoilt: Path, damage: Callable[[Path], str]
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere"):
         Restorer.load(tmp_path / "nowhere")
+
+
+class TestSlider:
+    """A runtime that takes a second to compile, in a slider's hands."""
+
+    @pytest.fixture
+    def slow(self, tmp_path: Path) -> tuple[Restorer, threading.Event, list[Pattern]]:
+        parts = slice_parts(frozen_network(4), grid_tasks())
+        may_compile, compiled = threading.Event(), list[Pattern]()
+
+        class Slow(TorchRuntime):
+            compiles = True
+
+            def compile(
+                self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
+            ) -> Compiled:
+                if incoming:
+                    assert may_compile.wait(60)
+                    compiled.append(pattern)
+                return super().compile(convs, pattern, incoming, tensors)
+
+        return Restorer(ExtractedNetwork(parts, runtime=Slow())), may_compile, compiled
+
+    def test_a_new_position_never_waits_for_a_compiler(
+        self, slow: tuple[Restorer, threading.Event, list[Pattern]]
+    ) -> None:
+        restorer, may_compile, compiled = slow
+        encoded = restorer.encode(np.full((6, 7, 3), 0.4, np.float32))
+        tasks = random_tasks(3)
+        before = [restorer.effect(encoded, task) for task in tasks]
+        assert compiled == [], "all of them were answered before anything was compiled"
+        may_compile.set()
+        restorer.prepare(tasks)
+        assert len(compiled) == len({restorer._network.pattern(task) for task in tasks})
+        for task, image in zip(tasks, before, strict=True):
+            np.testing.assert_allclose(restorer.effect(encoded, task), image, atol=1e-6)
+
+    def test_effects_come_one_by_one_and_compiled(self, slow: tuple[Restorer, threading.Event, list[Pattern]]) -> None:
+        restorer, may_compile, compiled = slow
+        may_compile.set()
+        encoded = restorer.encode(np.full((6, 7, 3), 0.4, np.float32))
+        tasks = random_tasks(4)
+        stream = restorer.effects(encoded, tasks)
+        assert compiled == []
+        first = next(stream)
+        assert len(compiled) == 1, "the first is there before the second is begun"
+        np.testing.assert_allclose(first, restorer.effect(encoded, tasks[0]), atol=1e-6)
+        assert len(list(stream)) == 3
+        with pytest.raises(ValueError, match="three numbers"):
+            restorer.effects(encoded, [tasks[0], (0.0, 0.0, 2.0)])
