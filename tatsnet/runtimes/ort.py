@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import onnxruntime
@@ -27,6 +28,7 @@ class OrtRuntime:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
+        _share_memory()
 
     def compile(
         self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
@@ -42,6 +44,7 @@ class OrtRuntime:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.use_env_allocators", "1")
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
         def run(inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> None:
@@ -53,3 +56,12 @@ class OrtRuntime:
             session.run_with_iobinding(binding)
 
         return run
+
+
+@cache
+def _share_memory() -> None:
+    """One arena for all sessions of the process: each pattern's session would keep its own activations for good."""
+    info = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(info, None)

@@ -53,6 +53,7 @@ class OpenVinoRuntime:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": self._hint,
             "INFERENCE_NUM_THREADS": self.threads,
+            "ENABLE_CPU_PINNING": False,  # several processes would be pinned to the same cores
         }
         compiled = self._core.compile_model(self._core.read_model(model), "CPU", settings)
         return Requests(compiled)
