@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tatsnet.allocator import keep_freed_memory
 from tatsnet.cost import CostModel
 from tatsnet.data import Batch
 from tatsnet.masked import MaskedNetwork, Phase
@@ -74,8 +75,9 @@ def _fit(
     config: TrainConfig,
     device: torch.device,
 ) -> Iterator[Progress]:
+    keep_freed_memory()
     parameters = [p for group in groups for p in group["params"]]  # type: ignore[attr-defined]
-    optimiser = torch.optim.Adam(groups, foreach=True)
+    optimiser = torch.optim.Adam(groups, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(config, iterations))
     for iteration, batch in enumerate(batches):
         loss, terms, phase = step(batch.to(device), iteration)
