@@ -16,7 +16,7 @@ RUNTIMES = [name for name in NAMES if why_not(name) is None]
 
 @pytest.mark.parametrize(
     ("width", "grid"),
-    [(4, (1, 2, 3, 4)), (8, (1, 2, 4, 6, 8)), (16, (1, 2, 4, 8, 12, 16)), (64, (1, 8, 16, 32, 48, 64))],
+    [(4, (1, 2, 3, 4)), (16, (1, 4, 5, 8, 9, 12, 13, 16)), (64, (1, 16, 17, 32, 33, 48, 49, 64))],
 )
 def test_the_grid_goes_from_one_channel_to_the_width(width: int, grid: tuple[int, ...]) -> None:
     assert default_grid(width) == grid

@@ -26,6 +26,7 @@ from tests.pipeline.search.spaces import search_config
 from tests.pipeline.stages.project import clean_photos, context
 
 LATENCY = {
+    "network.width": 4,  # a small grid
     "search.objectives": ["latency"],
     "search.latency": {"size": "64x48", "runtime": "torch", "threads": 1},
 }
@@ -126,7 +127,7 @@ class TestLatency:
         made = context(project, LATENCY)
         table = latency_table(made, tmp_path / "state")
         assert table is not None
-        assert (table.runtime, table.threads, table.size, table.width) == ("torch", 1, (64, 48), 8)
+        assert (table.runtime, table.threads, table.size, table.width) == ("torch", 1, (64, 48), 4)
         said = capsys.readouterr().out
         assert f"on this machine before the trials: {table.device}, torch, 1 threads, 64x48" in said
         assert latency_table(made, tmp_path / "state") == table
