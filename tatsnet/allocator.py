@@ -12,7 +12,8 @@ def keep_freed_memory() -> bool:
     """Let the C library keep large blocks for the next image, for the rest of the process.
 
     Networks take and free hundreds of MiB per effect; glibc maps such blocks afresh each time, and the page faults cost
-    up to a tenth of a pruned network's time. A program calls this once at its start; a library should leave it alone.
+    up to a tenth of a pruned network's time, and a fifth of a small training's. Programs call this at their start, and
+    trainings; loading a network and asking it for effects leaves the process as it is.
 
     Returns:
         Whether it was done: only glibc knows how.

@@ -38,13 +38,19 @@ class Restorer:
 
     @staticmethod
     def load(
-        folder: str | Path, device: str | torch.device = "cpu", runtime: str = AUTO, threads: int | None = None
+        folder: str | Path,
+        device: str | torch.device = "cpu",
+        runtime: str = AUTO,
+        threads: int | None = None,
+        precision: torch.dtype | None = None,
     ) -> Restorer:
         """Read the folder of an extracted network; every file is checked against its sha256.
 
         Args:
             runtime: `auto` (the fastest one that is installed), `openvino`, `onnxruntime` or `torch`.
             threads: of OpenVINO and ONNX Runtime; as many as PyTorch uses now by default.
+            precision: in which to compute, float32 by default: OpenVINO and PyTorch know `torch.bfloat16`, PyTorch
+                `torch.float16` too; `tatsnet.runtimes.api.BOUNDS` says how far off the results may be.
 
         Raises:
             FileNotFoundError: there is no such folder.
@@ -53,7 +59,7 @@ class Restorer:
         """
         try:
             parts = read_folder(Path(folder))
-            return Restorer(ExtractedNetwork(parts, runtime=pick(runtime, device, threads, parts.dtype)))
+            return Restorer(ExtractedNetwork(parts, runtime=pick(runtime, device, threads, parts.dtype, precision)))
         except ValueError as error:
             raise ValueError(f"cannot load the network in {folder}: {error}") from error
 

@@ -18,7 +18,7 @@ from tatsnet.architecture import Channels, Conv, Pattern
 from tatsnet.extracted import ExtractedNetwork
 from tatsnet.extraction import extract, grid_tasks, slice_parts
 from tatsnet.restorer import Restorer
-from tatsnet.runtimes.api import Compiled
+from tatsnet.runtimes.api import BOUNDS, Compiled
 from tatsnet.runtimes.pytorch import TorchRuntime
 from tests.tatsnet.networks import frozen_network, random_tasks
 
@@ -239,3 +239,10 @@ class TestSlider:
         assert len(list(stream)) == 3
         with pytest.raises(ValueError, match="three numbers"):
             restorer.effects(encoded, [tasks[0], (0.0, 0.0, 2.0)])
+
+
+def test_a_lower_precision_is_asked_for_at_loading_and_stays_within_its_bound(folder: Path) -> None:
+    rgb_HWC, task = photo(9, 8), (0.3, 0.7, 0.2)
+    exact = Restorer.load(folder).restore(rgb_HWC, task)
+    rough = Restorer.load(folder, runtime="torch", precision=torch.bfloat16).restore(rgb_HWC, task)
+    assert 0 < np.abs(rough - exact).max() <= BOUNDS[torch.bfloat16]
