@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from tatsnet import training
+from tatsnet.allocator import keep_freed_memory
 from tatsnet.architecture import NetworkConfig
 from tatsnet.data import Batch, PairSampler, PhotoPack
 from tatsnet.masked import MaskedNetwork, Phase
@@ -139,6 +140,7 @@ def profile(size: Size, phase: str, method: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table, write the figures."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -16,6 +16,7 @@ from pipeline.errors import UserError
 from pipeline.layout import CLEAN
 from pipeline.progress import duration, say
 from pipeline.tracking import Run, Tracker, open_tracker, stage_run
+from tatsnet.allocator import keep_freed_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,13 @@ class Stage:
 
 
 def main(stage: Stage, argv: Sequence[str] | None = None) -> int:
-    """Run a stage in the current folder; the exit status: 0 done, 1 failed, 2 a user's mistake, 130 interrupted."""
+    """Run a stage in the current folder, as the command line asks or as `argv` does.
+
+    Returns:
+        The exit status: 0 done, 1 failed, 2 a user's mistake, 130 interrupted.
+    """
+    if argv is None:
+        keep_freed_memory()
     parser = argparse.ArgumentParser(
         prog=f"python -m pipeline.stages.{stage.name}",
         description=stage.summary,

@@ -12,8 +12,9 @@ def keep_freed_memory() -> bool:
     """Let the C library keep large blocks for the next image, for the rest of the process.
 
     Networks take and free hundreds of MiB per effect; glibc maps such blocks afresh each time, and the page faults cost
-    up to a tenth of a pruned network's time, and a fifth of a small training's. Programs call this at their start, and
-    trainings; loading a network and asking it for effects leaves the process as it is.
+    up to a tenth of a pruned network's time, and a fifth of a small training's. Programs call this at their start; the
+    library leaves the process as it is. A block that is taken over and over may be held up to eight times, because
+    small ones come to lie in its place.
 
     Returns:
         Whether it was done: only glibc knows how.

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tatsnet.allocator import keep_freed_memory
 from tatsnet.cost import CostModel
 from tatsnet.data import Batch
 from tatsnet.masked import MaskedNetwork, Phase
@@ -75,7 +74,6 @@ def _fit(
     config: TrainConfig,
     device: torch.device,
 ) -> Iterator[Progress]:
-    keep_freed_memory()
     parameters = [p for group in groups for p in group["params"]]  # type: ignore[attr-defined]
     optimiser = torch.optim.Adam(groups, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(config, iterations))

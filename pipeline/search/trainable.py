@@ -13,6 +13,7 @@ from ray import tune
 from pipeline.search.space import Point
 from pipeline.search.store import Store
 from pipeline.search.trial import Job, Trial, dead_slider
+from tatsnet.allocator import keep_freed_memory
 from tatsnet.training import Diverged
 
 RUNGS = 10
@@ -26,6 +27,7 @@ class SearchTrainable(tune.Trainable):
         """Start a trial; Tune passes the job from the object store."""
         if job is not None:
             self._job = job
+        keep_freed_memory()
         torch.set_num_threads(max(1, int(self._job.cpus)))
         self._store = Store(config["store"])
         self._trial = Trial(self._job, Point(**config["point"]), config["seed"])

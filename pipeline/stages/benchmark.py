@@ -59,7 +59,6 @@ from pipeline.report import (
 from pipeline.stage import Context, Stage, main
 from pipeline.tracking import last_run_id
 from pipeline.tracking.facts import run_facts
-from tatsnet.allocator import keep_freed_memory
 from tatsnet.bench.run import Place, bench
 from tatsnet.bench.subjects import dense, pruned
 from tatsnet.checkpoint import load_dense, load_masked
@@ -263,7 +262,6 @@ def register(context: Context, metrics: Metrics) -> None:
 
 def work(context: Context) -> None:
     """Measure everything, write `reports/`, register the networks."""
-    keep_freed_memory()
     root, params = context.root, context.params
     again = "run the stage again: dvc repro --force "
     selected = read_json(root / SELECTED_FILE, again + "select")

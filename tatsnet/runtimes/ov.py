@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import openvino
 import torch
@@ -18,6 +19,17 @@ LARGE = 2**18
 
 HINTS = {torch.float32: ("f32", "FP32"), torch.bfloat16: ("bf16", "BF16")}
 """A precision's name as a setting, and as a capability of a CPU."""
+
+
+@cache
+def core() -> openvino.Core:
+    """OpenVINO's device plugins: one set for the process, kept for its life.
+
+    Each set gives the thread a stack of its own for signals, and when it goes puts back the one that it found. Of two
+    sets that go in the order in which they came, the second puts back the stack that went with the first, and the next
+    signal that has a handler kills the process.
+    """
+    return openvino.Core()
 
 
 class OpenVinoRuntime:
@@ -37,9 +49,8 @@ class OpenVinoRuntime:
 
     def __init__(self, threads: int, precision: torch.dtype = torch.float32) -> None:
         self.threads = threads
-        self._core = openvino.Core()
         self._hint, capability = HINTS[precision]
-        if capability not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if capability not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ValueError(f"OpenVINO on this CPU cannot compute in {precision}: take float32")
 
     def compile(
@@ -55,7 +66,7 @@ class OpenVinoRuntime:
             "INFERENCE_NUM_THREADS": self.threads,
             "ENABLE_CPU_PINNING": False,  # several processes would be pinned to the same cores
         }
-        compiled = self._core.compile_model(self._core.read_model(model), "CPU", settings)
+        compiled = core().compile_model(core().read_model(model), "CPU", settings)
         return Requests(compiled)
 
 
