@@ -23,36 +23,47 @@ class Section(nn.Module):
         pattern: the kept channels.
         incoming: the stream's channels before this section, in the order in which they travel.
         tensors: what `slice_section` gave for it.
+        layout: of the stream in memory: plane by plane (contiguous), or pixel by pixel (channels last).
     """
 
     def __init__(
-        self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
+        self,
+        convs: Sequence[Conv],
+        pattern: Pattern,
+        incoming: Channels,
+        tensors: Mapping[str, Tensor],
+        layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         super().__init__()
+        self._layout = layout
         self.steps = nn.ModuleList()
         used = used_channels(convs, pattern)
         useful = tuple(channel for channel in incoming if channel in used)
         if len(useful) < len(incoming) and any(conv.name == "tail" for conv in convs):
             places = [incoming.index(channel) for channel in useful]
-            self.steps.append(Take(torch.tensor(places, dtype=torch.int64, device=next(iter(tensors.values())).device)))
+            device = next(iter(tensors.values())).device
+            self.steps.append(Take(torch.tensor(places, dtype=torch.int64, device=device), layout))
             incoming = useful
         self.channels = travelling(convs, pattern, incoming)
         head = travelling(convs[:1], pattern) if convs and convs[0].name == "head" else ()
         room = len(self.channels) - len(incoming) - len(head)
         for conv in convs:
             if conv.name != "head" and room:
-                self.steps.append(Extend(room))
+                self.steps.append(Extend(room, layout))
                 room = 0
             if not (conv.name.endswith("conv2") and not pattern[conv.fan_out or 0]):
                 self.steps.append(self._step(conv, pattern, tensors))
 
     def _step(self, conv: Conv, pattern: Pattern, tensors: Mapping[str, Tensor]) -> nn.Module:
         weight, bias = tensors[f"{conv.name}.weight"], tensors[f"{conv.name}.bias"]
-        if conv.name in ("head", "up", "out"):
-            return {"head": Head, "up": Up, "out": Out}[conv.name](weight, bias)
+        weight = weight.contiguous(memory_format=self._layout)
+        if conv.name == "head":
+            return Head(weight, bias, self._layout)
+        if conv.name in ("up", "out"):
+            return {"up": Up, "out": Out}[conv.name](weight, bias)
         if not writes_stream(conv):
-            kind = Tail if conv.name == "tail" else Enter
-            return kind(weight, bias, self._places(pattern[conv.fan_in or 0], weight))
+            take = self._places(pattern[conv.fan_in or 0], weight)
+            return Tail(weight, bias, take) if conv.name == "tail" else Enter(weight, bias, take, self._layout)
         scale = None
         if f"{conv.name}.scale_weight" in tensors:
             scale = tensors[f"{conv.name}.scale_weight"], tensors[f"{conv.name}.scale_bias"]

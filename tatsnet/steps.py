@@ -4,8 +4,9 @@ The stream that travels has only the channels that are ever written. A convoluti
 them, one that writes some adds to them. Shapes: B batch, C channels, H height, W width, D degradation types (3),
 I and O a convolution's kept inputs and outputs.
 
-Up to the tail's input tensors lie plane by plane, where gathering channels copies whole planes; from there on pixel by
-pixel (channels last), where convolutions of few channels and the pixel shuffle are faster.
+Up to the tail's input tensors lie plane by plane on a CPU, where gathering channels copies whole planes, and pixel by
+pixel (channels last) on a GPU, whose matrix units read them so; from the tail on pixel by pixel, where convolutions of
+few channels and the pixel shuffle are faster.
 
 A convolution without inputs gives its bias; one without outputs gives a tensor of no channels (PyTorch's own answer
 for no inputs is wrong, and silent).
@@ -57,6 +58,10 @@ def _channels_last(weight_OIHW: Tensor) -> Tensor:
     return weight_OIHW.contiguous(memory_format=torch.channels_last)
 
 
+def _select(stream_BCHW: Tensor, places_C: Tensor, layout: torch.memory_format) -> Tensor:
+    return stream_BCHW.index_select(1, places_C).contiguous(memory_format=layout)
+
+
 class _Convolution(nn.Module):
     weight: Tensor
     bias: Tensor
@@ -72,20 +77,27 @@ class _Reader(_Convolution):
 
     take: Tensor | None
 
-    def __init__(self, weight_OIHW: Tensor, bias_O: Tensor, take_I: Tensor | None) -> None:
+    def __init__(
+        self, weight_OIHW: Tensor, bias_O: Tensor, take_I: Tensor | None, layout: torch.memory_format
+    ) -> None:
         super().__init__(weight_OIHW, bias_O)
+        self.layout = layout
         self.register_buffer("take", take_I)
 
     def read(self, stream_BCHW: Tensor) -> Tensor:
-        return stream_BCHW if self.take is None else stream_BCHW.index_select(1, self.take)
+        return stream_BCHW if self.take is None else _select(stream_BCHW, self.take, self.layout)
 
 
 class Head(_Convolution):
     """Image -> stream."""
 
+    def __init__(self, weight_OIHW: Tensor, bias_O: Tensor, layout: torch.memory_format) -> None:
+        super().__init__(weight_OIHW, bias_O)
+        self.layout = layout
+
     def forward(self, state: State, task_D: Tensor) -> State:
         stream = convolve(state.image_BCHW - MEAN_COLOUR, self.weight, self.bias, stride=2)
-        return state._replace(stream_BCHW=stream.contiguous(), owned=True)
+        return state._replace(stream_BCHW=stream.contiguous(memory_format=self.layout), owned=True)
 
 
 class Take(nn.Module):
@@ -93,24 +105,25 @@ class Take(nn.Module):
 
     take: Tensor
 
-    def __init__(self, take_C: Tensor) -> None:
+    def __init__(self, take_C: Tensor, layout: torch.memory_format) -> None:
         super().__init__()
+        self.layout = layout
         self.register_buffer("take", take_C)
 
     def forward(self, state: State, task_D: Tensor) -> State:
-        return state._replace(stream_BCHW=state.stream_BCHW.index_select(1, self.take), owned=True)
+        return state._replace(stream_BCHW=_select(state.stream_BCHW, self.take, self.layout), owned=True)
 
 
 class Extend(nn.Module):
     """Room in the stream for channels that this section writes first; they start at zero."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, layout: torch.memory_format) -> None:
         super().__init__()
-        self.channels = channels
+        self.channels, self.layout = channels, layout
 
     def forward(self, state: State, task_D: Tensor) -> State:
         wider = F.pad(state.stream_BCHW, (0, 0, 0, 0, 0, self.channels))
-        return state._replace(stream_BCHW=wider, owned=True)
+        return state._replace(stream_BCHW=wider.contiguous(memory_format=self.layout), owned=True)
 
 
 class Enter(_Reader):
@@ -165,10 +178,10 @@ class Tail(_Reader):
 
     def __init__(self, weight_OIHW: Tensor, bias_O: Tensor, take_I: Tensor | None) -> None:
         order = torch.arange(len(bias_O), device=bias_O.device).view(-1, 4).t().flatten()
-        super().__init__(_channels_last(weight_OIHW[order]), bias_O[order], take_I)
+        super().__init__(_channels_last(weight_OIHW[order]), bias_O[order], take_I, torch.channels_last)
 
     def forward(self, state: State, task_D: Tensor) -> State:
-        taken = self.read(state.stream_BCHW).contiguous(memory_format=torch.channels_last)
+        taken = self.read(state.stream_BCHW).contiguous(memory_format=self.layout)
         pixels_BHWC = convolve(taken, self.weight, self.bias).permute(0, 2, 3, 1)
         batch, height, width, outputs = pixels_BHWC.shape
         rows = pixels_BHWC.reshape(batch, height, width, 2, outputs // 2).transpose(2, 3)

@@ -25,6 +25,7 @@ class Cell:
         device: `cpu` or `cuda`.
         threads: that computed; 0 on an accelerator.
         runtime: that computed; the dense network of the same cell had the same.
+        precision: in which both computed.
         effects: of one image that were made per round; the task-agnostic part's time is spread over all 27.
         ms_per_effect: median over the rounds.
         spread_pct: (slowest - fastest) / median over the rounds, in %.
@@ -40,6 +41,7 @@ class Cell:
     device: str
     threads: int
     runtime: str
+    precision: str
     effects: int
     ms_per_effect: float
     spread_pct: float
@@ -80,10 +82,10 @@ def to_json(cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def table(cells: Sequence[Cell]) -> str:
-    """Table 1 of the paper as Markdown: a row per network, a column per size, device, threads and runtime."""
-    columns = list(dict.fromkeys((cell.size, cell.device, cell.threads, cell.runtime) for cell in cells))
+    """Table 1 of the paper as Markdown: a row per network, a column per size and place."""
+    columns = list(dict.fromkeys(_column(cell) for cell in cells))
     rows = list(dict.fromkeys(cell.network for cell in cells))
-    found = {(cell.network, cell.size, cell.device, cell.threads, cell.runtime): cell for cell in cells}
+    found = {(cell.network, *_column(cell)): cell for cell in cells}
     lines = ["| per effect of 27 | FLOPs | " + " | ".join(_heading(*column) for column in columns) + " |"]
     lines.append("|:--" + "|--:" * (len(columns) + 1) + "|")
     for row in rows:
@@ -93,9 +95,13 @@ def table(cells: Sequence[Cell]) -> str:
     return "\n".join(lines)
 
 
-def _heading(size: str, device: str, threads: int, runtime: str) -> str:
+def _column(cell: Cell) -> tuple[str, str, int, str, str]:
+    return cell.size, cell.device, cell.threads, cell.runtime, cell.precision
+
+
+def _heading(size: str, device: str, threads: int, runtime: str, precision: str) -> str:
     where = device if device != "cpu" else f"CPU, {threads} thread{'s' if threads > 1 else ''}"
-    return f"{size}, {where}, {runtime}"
+    return f"{size}, {where}, {runtime}{'' if precision == 'float32' else f', {precision}'}"
 
 
 def _text(cell: Cell | None) -> str:

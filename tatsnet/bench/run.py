@@ -24,11 +24,13 @@ class Place:
         device: `cpu` or `cuda`.
         threads: on a CPU.
         runtime: its name, or `auto` for the fastest that is installed.
+        precision: `float32`, `bfloat16` or `float16`, of every network.
     """
 
     device: str
     threads: int
     runtime: str
+    precision: str = "float32"
 
 
 def bench(
@@ -50,7 +52,8 @@ def bench(
     if DENSE not in {subject.name for subject in subjects}:
         raise ValueError("there is nothing to compare with: a dense network must be among the subjects")
     for place in places:
-        runtime = pick(place.runtime, place.device, place.threads)
+        precision = None if place.precision == "float32" else getattr(torch, place.precision)
+        runtime = pick(place.runtime, place.device, place.threads, precision=precision)
         with threads(place.threads):
             built = {subject.name: subject.build(runtime) for subject in subjects}
             for width, height in sizes:
@@ -96,6 +99,7 @@ def _cells(
             device=place.device,
             threads=place.threads,
             runtime=runtime,
+            precision=place.precision,
             effects=len(subject.tasks),
             ms_per_effect=timing.ms_per_effect,
             spread_pct=timing.spread_pct,

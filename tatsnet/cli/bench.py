@@ -20,6 +20,8 @@ from tatsnet.extracted import Parts
 from tatsnet.files import write_atomically
 from tatsnet.folder import read_folder
 
+GPU_ONLY = ("cudagraph",)
+ON_GPU = ("torch", "cudagraph")
 FULL_SIZES = ((1280, 720), (2048, 1080), (3840, 2160))
 QUICK_SIZES = ((480, 320),)
 
@@ -34,6 +36,7 @@ class Wanted:
         sizes: (width, height); none takes those of the paper, or a small one with `quick`.
         threads: of the CPU, each; 0 leaves the CPU out.
         runtimes: by name, or `auto`.
+        precision: of every network; by default float32 on the CPU and bfloat16 on a GPU.
         rounds: counted.
         quick: fewer rounds of fewer effects.
     """
@@ -43,6 +46,7 @@ class Wanted:
     sizes: tuple[tuple[int, int], ...]
     threads: tuple[int, ...]
     runtimes: tuple[str, ...]
+    precision: str | None
     rounds: int | None
     quick: bool
 
@@ -84,14 +88,19 @@ def _rounds(wanted: Wanted) -> int:
 def places(wanted: Wanted) -> list[Place]:
     """Every device, number of threads and runtime to measure at: an accelerator too where there is one."""
     on_cpu = [
-        Place(device="cpu", threads=threads, runtime=runtime)
+        Place(device="cpu", threads=threads, runtime=runtime, precision=wanted.precision or "float32")
         for threads in wanted.threads
         if threads
         for runtime in wanted.runtimes
+        if runtime not in GPU_ONLY
     ]
-    if torch.cuda.is_available():
-        on_cpu.append(Place(device="cuda", threads=torch.get_num_threads(), runtime="torch"))
-    return on_cpu
+    if not torch.cuda.is_available():
+        return on_cpu
+    named = [runtime for runtime in wanted.runtimes if runtime in ON_GPU]
+    precision = wanted.precision or "bfloat16"
+    threads = torch.get_num_threads()
+    on_gpu = [Place(device="cuda", threads=threads, runtime=name, precision=precision) for name in named or ON_GPU]
+    return on_cpu + on_gpu
 
 
 def _subjects(wanted: Wanted) -> list[Subject]:

@@ -16,7 +16,7 @@ from tatsnet.cli.errors import CommandError
 DEFAULT_LEVELS = (0.0, 0.5, 1.0)
 MOST_LEVELS = 6
 MODEL_HELP = "folder of an extracted network (default: models/pruned/knee)"
-RUNTIMES = ("auto", "openvino", "onnxruntime", "torch")
+RUNTIMES = ("auto", "openvino", "onnxruntime", "torch", "cudagraph")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,6 +70,7 @@ def _run(args: argparse.Namespace) -> int:
                 sizes=tuple(args.size or ()),
                 threads=args.threads,
                 runtimes=tuple(args.runtime or ("auto",)),
+                precision=args.precision,
                 rounds=args.rounds,
                 quick=args.quick,
             )
@@ -195,6 +196,11 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     parser.add_argument(
         "--runtime", choices=RUNTIMES, action="append", help="may be repeated (default: the fastest installed)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "float16"),
+        help="of every network (default: float32 on the CPU, bfloat16 on a GPU)",
     )
     parser.add_argument("--rounds", type=_count, metavar="N", help="counted rounds (default: 3)")
     parser.add_argument("--quick", action="store_true", help="480x320 and one round, unless told otherwise")

@@ -7,15 +7,18 @@ from importlib.util import find_spec
 import torch
 
 from tatsnet.runtimes.api import Runtime
+from tatsnet.runtimes.cudagraph import CudaGraphRuntime
 from tatsnet.runtimes.pytorch import TorchRuntime
 
 AUTO = "auto"
 
-NAMES = ("openvino", "onnxruntime", "torch")
-"""Every runtime, the fastest on a CPU first."""
+NAMES = ("openvino", "onnxruntime", "torch", "cudagraph")
+"""Every runtime, the one that `auto` prefers first."""
 
-NEEDS = {"openvino": ("openvino", "onnx"), "onnxruntime": ("onnxruntime", "onnx"), "torch": ()}
-"""What has to be installed for each, beside PyTorch."""
+NEEDS = {"openvino": ("openvino", "onnx"), "onnxruntime": ("onnxruntime", "onnx")}
+"""What has to be installed for some, beside PyTorch."""
+
+CPU_ONLY = ("openvino", "onnxruntime")
 
 PRECISIONS = {"openvino": (torch.float32, torch.bfloat16), "onnxruntime": (torch.float32,)}
 """In which they compute; PyTorch in any."""
@@ -41,13 +44,15 @@ def why_not(
     """
     if name not in NAMES:
         raise ValueError(f"there is no runtime {name!r}: give one of {', '.join((AUTO, *NAMES))}")
-    if name != "torch" and torch.device(device).type != "cpu":
+    if name == "cudagraph" and torch.device(device).type != "cuda":
+        return f"the runtime cudagraph serves NVIDIA GPUs only, not {device}: take torch"
+    if name in CPU_ONLY and torch.device(device).type != "cpu":
         return f"the runtime {name} serves the CPU only, not {device}: take torch"
-    if name != "torch" and dtype != torch.float32:
+    if name in CPU_ONLY and dtype != torch.float32:
         return f"the runtime {name} serves float32 networks only, not {dtype}: take torch"
-    if name != "torch" and (precision or dtype) not in PRECISIONS[name]:
+    if name in CPU_ONLY and (precision or dtype) not in PRECISIONS[name]:
         return f"the runtime {name} does not compute in {precision}: take torch"
-    missing = [package for package in NEEDS[name] if find_spec(package) is None]
+    missing = [package for package in NEEDS.get(name, ()) if find_spec(package) is None]
     return f"the runtime {name} is not installed: pip install {' '.join(missing)}" if missing else None
 
 
@@ -61,7 +66,7 @@ def pick(
     """A runtime by its name, or with `auto` the fastest that can be taken.
 
     Args:
-        name: `auto`, `openvino`, `onnxruntime` or `torch`.
+        name: `auto`, `openvino`, `onnxruntime`, `torch` or `cudagraph`.
         device: where the network is to run; the CPU is where there is a choice.
         threads: of OpenVINO and ONNX Runtime, for good; as many as PyTorch uses now by default. PyTorch's are set with
             `torch.set_num_threads`.
@@ -89,5 +94,7 @@ def pick(
             from tatsnet.runtimes.ort import OrtRuntime
 
             return OrtRuntime(threads)
+        case "cudagraph":
+            return CudaGraphRuntime(device, precision)
         case _:
             return TorchRuntime(device, precision)

@@ -20,21 +20,29 @@ class TorchRuntime:
     Args:
         device: where sections run.
         precision: in which they compute; the weights' own by default. States keep that of the image.
+        layout: of the stream in memory; by default plane by plane on a CPU, pixel by pixel on a GPU.
     """
 
     name = "torch"
     compiles = False
 
-    def __init__(self, device: str | torch.device = "cpu", precision: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        device: str | torch.device = "cpu",
+        precision: torch.dtype | None = None,
+        layout: torch.memory_format | None = None,
+    ) -> None:
         self.device = torch.device(device)
         self._precision = precision
+        on_gpu = self.device.type == "cuda"
+        self._layout = layout or (torch.channels_last if on_gpu else torch.contiguous_format)
 
     def compile(
         self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
     ) -> Compiled:
         """A `Section` on the device."""
         here = {name: tensor.to(self.device, self._precision) for name, tensor in tensors.items()}
-        section: Compiled = Section(convs, pattern, incoming, here)
+        section: Compiled = Section(convs, pattern, incoming, here, self._layout)
         if self.device.type == "cuda":
             section = WithoutTf32(section)
         return section if self._precision is None else _Cast(section, self._precision)

@@ -7,12 +7,12 @@ import torch
 
 from tatsnet.architecture import NetworkConfig
 from tatsnet.runtimes import DenseRestorer
-from tatsnet.runtimes.choose import NAMES, pick
+from tatsnet.runtimes.choose import available, pick
 from tatsnet.supernet import SuperNetwork
 from tests.tatsnet.networks import random_tasks
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", available())
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 8, 10), (2, 7, 5), (1, 1, 1)])
 def test_effects_are_the_super_networks(name: str, batch: int, height: int, width: int) -> None:
     generator = torch.Generator().manual_seed(0)
