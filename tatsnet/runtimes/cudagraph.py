@@ -1,4 +1,4 @@
-"""PyTorch on an NVIDIA GPU with CUDA graphs: a section's kernels are recorded once per image size, then launched at once.
+"""PyTorch on an NVIDIA GPU with CUDA graphs: a section's kernels are recorded once per image size, launched as one.
 
 A pruned section on a photo of some megapixels is a hundred kernels of some microseconds each: as long as it takes to
 launch them one by one.
