@@ -77,9 +77,7 @@ class _Reader(_Convolution):
 
     take: Tensor | None
 
-    def __init__(
-        self, weight_OIHW: Tensor, bias_O: Tensor, take_I: Tensor | None, layout: torch.memory_format
-    ) -> None:
+    def __init__(self, weight_OIHW: Tensor, bias_O: Tensor, take_I: Tensor | None, layout: torch.memory_format) -> None:
         super().__init__(weight_OIHW, bias_O)
         self.layout = layout
         self.register_buffer("take", take_I)
