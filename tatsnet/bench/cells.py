@@ -31,6 +31,7 @@ class Cell:
         spread_pct: (slowest - fastest) / median over the rounds, in %.
         rounds: counted.
         gflops_per_effect: at M = 27, by eq. 4.
+        gbytes_per_effect: that convolutions move at least, in this precision, one after the other (`traffic`).
         flops_ratio: of dense.
         ratio_to_dense: the dense network's time over this one's.
         share_of_cut: of the FLOPs cut that became time: ratio_to_dense x flops_ratio; 1 is as fast as the FLOPs say.
@@ -47,6 +48,7 @@ class Cell:
     spread_pct: float
     rounds: int
     gflops_per_effect: float
+    gbytes_per_effect: float
     flops_ratio: float
     ratio_to_dense: float
     share_of_cut: float

@@ -105,6 +105,7 @@ def _cells(
             spread_pct=timing.spread_pct,
             rounds=rounds,
             gflops_per_effect=flops / 1e9,
+            gbytes_per_effect=subject.moved(height, width) * getattr(torch, place.precision).itemsize / 1e9,
             flops_ratio=flops / whole,
             ratio_to_dense=speedup,
             share_of_cut=speedup * flops / whole,

@@ -11,6 +11,7 @@ from torch import Tensor
 from tatsnet.architecture import Architecture, NetworkConfig
 from tatsnet.bench.cells import DENSE
 from tatsnet.bench.synthetic import GRID, TATS, TS, Layout, architecture, random_parts
+from tatsnet.bench.traffic import dense_moved, moved
 from tatsnet.cost import dense_flops, effect_cost
 from tatsnet.degradation import Task
 from tatsnet.extracted import ExtractedNetwork, Parts
@@ -29,12 +30,14 @@ class Subject:
         name: its row.
         tasks: the effects that are made of an image; fewer than 27 where all cost the same.
         flops: per effect of 27 on an image of (height, width).
+        moved: numbers read and written per effect of 27, likewise (`traffic`).
         build: makes it ready in a runtime.
     """
 
     name: str
     tasks: tuple[Task, ...]
     flops: Callable[[int, int], float]
+    moved: Callable[[int, int], float]
     build: Callable[[Runtime], Effects]
 
 
@@ -48,6 +51,7 @@ def dense(supernet: SuperNetwork, effects: int) -> Subject:
         name=DENSE,
         tasks=spread(effects),
         flops=lambda height, width: dense_flops(supernet.config, height, width),
+        moved=lambda height, width: dense_moved(supernet.config, height, width),
         build=build,
     )
 
@@ -62,7 +66,7 @@ def pruned(name: str, parts: Parts, tasks: tuple[Task, ...] = GRID, counted: Arc
 
     Args:
         tasks: the effects to make; all 27 where a part of the time is shared between them.
-        counted: the architecture whose FLOPs it is credited with; its own by default.
+        counted: the architecture whose FLOPs and traffic it is credited with; its own by default.
     """
     credited = counted or parts.architecture
 
@@ -81,6 +85,7 @@ def pruned(name: str, parts: Parts, tasks: tuple[Task, ...] = GRID, counted: Arc
         name=name,
         tasks=tasks,
         flops=lambda height, width: effect_cost(credited, height, width, EFFECTS).per_effect,
+        moved=lambda height, width: moved(credited, height, width, EFFECTS),
         build=build,
     )
 
