@@ -64,8 +64,9 @@ class TrialPoint:
         psnr_db: on the validation photos, oracle task vector, before fine-tuning.
         flops_ratio_m1, flops_ratio_m27: FLOPs per effect when 1 and 27 effects are made of a photo (eq. 4).
         shared_layers_pct: selection points that are task-agnostic.
-        pareto: no other finished trial is better in both PSNR and FLOPs at M = 27.
+        pareto: no other finished trial is better in PSNR and in all that the search minimised.
         pick: the rule that picked it, several joined by ", "; None where none did.
+        latency_ratio_m27: predicted time per effect of 27 as a share of dense, where the search minimised it.
     """
 
     number: int
@@ -79,6 +80,7 @@ class TrialPoint:
     shared_layers_pct: float
     pareto: bool
     pick: str | None
+    latency_ratio_m27: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -195,6 +195,7 @@ def trial_points(trials: list[dict[str, Any]], selected: dict[str, Any]) -> tupl
             shared_layers_pct=trial["metrics"]["shared_layers_pct"],
             pareto=trial["number"] in selected["pareto"],
             pick=", ".join(names[trial["number"]]) if trial["number"] in names else None,
+            latency_ratio_m27=trial["metrics"].get("latency_ratio_m27"),
         )
         for trial in trials
         if trial["state"] == "finished"

@@ -62,12 +62,12 @@ def choose(config: SelectConfig, usable: list[Candidate], unit: str = "FLOPs") -
     return picks
 
 
-def show_in_tracker(context: Context, front: set[int]) -> None:
+def show_in_tracker(context: Context, front: set[int], objectives: list[str]) -> None:
     """Tag each trial's run with `pareto`, and make the ready-made view of them."""
     parent = last_run_id(context.root, "search")
     runs = context.tracker.find({"stage": TRIAL_STAGE, "mlflow.parentRunId": parent}) if parent else []
     mark_pareto(context.tracker, {run.id: int(run.tags["number"]) in front for run in runs if "number" in run.tags})
-    pareto_view(context.tracker, parent)
+    pareto_view(context.tracker, parent, [COSTS[cost] for cost in objectives])
 
 
 def work(context: Context) -> None:
@@ -96,7 +96,7 @@ def work(context: Context) -> None:
     )
     context.run.metrics({"hypervolume": volume, "front": len(front)})
     context.run.artifact(context.root / SELECTED_FILE)
-    show_in_tracker(context, set(numbers))
+    show_in_tracker(context, set(numbers), objectives)
     say(f"select  {len(front)} of {len(usable)} trials on the front, hypervolume {volume:.3f}")
 
 

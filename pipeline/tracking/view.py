@@ -7,7 +7,7 @@ the version is pinned and tests/slow/test_pareto_view.py opens the page in a bro
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,9 +21,8 @@ _COLOUR = "mlflow.runColor"
 _PARENT = "mlflow.parentRunId"
 _NAME = "mlflow.runName"
 _DOT = " · "
+_FLOPS = "flops_ratio_m27"
 _COLUMNS = (
-    "metrics.`psnr_db`",
-    "metrics.`flops_ratio_m27`",
     "metrics.`flops_ratio_m1`",
     "metrics.`shared_layers_pct`",
     "tags.`pareto`",
@@ -48,13 +47,14 @@ def mark_pareto(tracker: Tracker, on_front: Mapping[str, bool]) -> None:
             tracker.run(trial.id).tags(tags)
 
 
-def pareto_view(tracker: Tracker, parent: str | None = None) -> None:
+def pareto_view(tracker: Tracker, parent: str | None = None, costs: Sequence[str] = (_FLOPS,)) -> None:
     """Put the ready-made page into the experiment; `view_link` opens it.
 
     Args:
         parent: the search's run; only its trials are shown. Without it those of every search of the experiment.
+        costs: the metrics that the search minimised beside PSNR; each gets a chart and a column.
     """
-    state = json.dumps(_state(parent), separators=(",", ":"))
+    state = json.dumps(_state(parent, costs), separators=(",", ":"))
     tracker.tag_experiment({_STATE: state})
 
 
@@ -77,14 +77,16 @@ def experiment_link(base_url: str, experiment_id: str) -> str:
 def _labelled(trial: Found) -> str:
     name = trial.name.split(_DOT)[0]
     try:
-        psnr_db, share = trial.metrics["psnr_db"], trial.metrics["flops_ratio_m27"]
+        psnr_db, share = trial.metrics["psnr_db"], trial.metrics[_FLOPS]
     except KeyError:
         return name
     return _DOT.join([name, f"{psnr_db:.2f} dB", f"{100 * share:.1f} %"])
 
 
-def _state(parent: str | None) -> dict[str, Any]:
+def _state(parent: str | None, costs: Sequence[str]) -> dict[str, Any]:
     wanted = f"tags.`{STAGE}` = '{TRIAL_STAGE}'" + (f" and tags.`{_PARENT}` = '{parent}'" if parent else "")
+    shown = dict.fromkeys((*costs, _FLOPS))
+    title = "PSNR over FLOPs" if tuple(costs) == (_FLOPS,) else "PSNR over what the search minimised"
     return {
         "searchFilter": wanted,
         # Sorted by a metric: by date the children would hide under their collapsed parent.
@@ -93,7 +95,7 @@ def _state(parent: str | None) -> dict[str, Any]:
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
-        "selectedColumns": list(_COLUMNS),
+        "selectedColumns": ["metrics.`psnr_db`", *(f"metrics.`{cost}`" for cost in shown), *_COLUMNS],
         "runsHiddenMode": "SHOW_ALL",
         "runListHidden": False,
         "viewMaximized": False,
@@ -101,15 +103,18 @@ def _state(parent: str | None) -> dict[str, Any]:
         "isAccordionReordered": True,
         "hideEmptyCharts": True,
         "compareRunSections": [
-            _section("front", "PSNR over FLOPs; red is on the Pareto front", columns=2),
+            _section("front", f"{title}; red is on the Pareto front", columns=2),
             _section("more", "Sharing", columns=2),
             _section("generated", "Model metrics", display=False),
         ],
         "compareRunCharts": [
-            _scatter("front", "flops_ratio_m27"),
+            *(_scatter("front", cost) for cost in costs),
             _table("front", "Trials, the best PSNR first"),
-            _scatter("more", "shared_layers_pct"),
-            _scatter("more", "flops_ratio_m1"),
+            *(
+                _scatter("more", metric)
+                for metric in ("shared_layers_pct", "flops_ratio_m1", _FLOPS)
+                if metric not in costs
+            ),
         ],
     }
 

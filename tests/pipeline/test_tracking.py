@@ -276,6 +276,18 @@ class TestParetoView:
         assert "'the-search'" in state["searchFilter"]
         assert view_link("http://h:1/", "7").startswith("http://h:1/#/experiments/7/runs?viewStateShareKey=pareto&")
 
+    @pytest.mark.parametrize(
+        "costs", [("flops_ratio_m27",), ("latency_ratio_m27",), ("flops_ratio_m27", "latency_ratio_m27")]
+    )
+    def test_what_the_search_minimised_is_drawn_first(self, tracker: MlflowTracker, costs: tuple[str, ...]) -> None:
+        pareto_view(tracker, "the-search", costs)
+        state = json.loads(tracker.experiment_tags()["mlflow.sharedViewState.pareto"])
+        drawn = [chart["xaxis"]["key"] for chart in state["compareRunCharts"] if chart["type"] == "SCATTER"]
+        assert drawn[: len(costs)] == list(costs)
+        assert len(set(drawn)) == len(drawn)
+        assert {"flops_ratio_m1", "flops_ratio_m27", "shared_layers_pct"} <= set(drawn)
+        assert {f"metrics.`{cost}`" for cost in costs} <= set(state["selectedColumns"])
+
 
 class TestDelivery:
     def record(self) -> Record:

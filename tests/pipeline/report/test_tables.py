@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from pipeline.report.tables import (
     tables,
     trials_table,
 )
-from tests.pipeline.report.factory import metrics, network
+from tests.pipeline.report.factory import metrics, network, trials
 
 CELLS = re.compile(r"(?<!\\)\|")
 
@@ -87,6 +88,16 @@ def test_trials_rise_in_cost_and_the_front_is_marked() -> None:
     assert [cell for cell in column(table, "Pick") if cell] == ["budget", "knee", "best"]
     bold = [line for line in table.markdown().splitlines() if line.startswith("| **")]
     assert len(bold) == 6
+
+
+def test_a_search_that_minimised_time_shows_it() -> None:
+    front = [replace(trial, latency_ratio_m27=2 * trial.flops_ratio_m27) for trial in trials()[1:]] + [trials()[0]]
+    table = trials_table(metrics(front=tuple(front)))
+    shown = dict(zip(column(table, "Trial"), column(table, "Time M = 27"), strict=True))
+    assert shown["1"] == "6.2 %"
+    assert shown["0"] == "–"
+    assert "what the search minimised" in table.caption
+    assert "Time M = 27" not in trials_table(metrics()).header
 
 
 def test_a_hostile_name_stays_text_in_markdown() -> None:
