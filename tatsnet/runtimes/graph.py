@@ -73,20 +73,23 @@ class SectionGraph:
             self.stream = self._nodes.add("Pad", self.stream, integers(0, room), "", integers(1))
 
     def _make_scales(self, convs: Sequence[Conv]) -> dict[str, str]:
-        """Every block's residual scale, 1 x O x 1 x 1, from one product with the task vector."""
+        """Every block's residual scale, 1 x O x 1 x 1: a 1x1 convolution of the task vector.
+
+        The multiplication then has two convolutions' results before it, and OpenVINO leaves both as they lie in memory;
+        after a product of matrices it would rearrange the image before and after.
+        """
         scaled = [conv for conv in convs if f"{conv.name}.scale_weight" in self._tensors and self._rows(conv)]
         if not scaled:
             return {}
-        kinds = ("scale_weight", "scale_bias")
-        parts = [[self._tensors[f"{conv.name}.{kind}"][self._rows(conv)] for conv in scaled] for kind in kinds]
-        weight_OD, bias_O = (self._nodes.weights(torch.cat(part)) for part in parts)
-        all_O = self._nodes.add("Add", self._nodes.add("MatMul", weight_OD, "task"), bias_O)
-        all_O = self._nodes.add("Reshape", all_O, self._nodes.integers(1, -1, 1, 1))
-        if len(scaled) == 1:
-            return {scaled[0].name: all_O}
-        sizes = self._nodes.integers(*(len(self._rows(conv)) for conv in scaled))
-        names = self._nodes.split("Split", all_O, sizes, outputs=len(scaled), axis=1)
-        return {conv.name: name for conv, name in zip(scaled, names, strict=True)}
+        task = self._nodes.add("Reshape", "task", self._nodes.integers(1, 3, 1, 1))
+        return {conv.name: self._scale(conv, task) for conv in scaled}
+
+    def _scale(self, conv: Conv, task: str) -> str:
+        weight_OD, bias_O = (
+            self._tensors[f"{conv.name}.{kind}"][self._rows(conv)] for kind in ("scale_weight", "scale_bias")
+        )
+        weights = self._nodes.weights(weight_OD[:, :, None, None])
+        return self._nodes.add("Conv", task, weights, self._nodes.weights(bias_O), kernel_shape=[1, 1])
 
     def _head(self, conv: Conv) -> None:
         weight, bias = self._weights(conv)

@@ -42,7 +42,7 @@ def test_a_tied_shared_part_is_plain_convolutions() -> None:
 
 def test_a_tied_pattern_takes_its_channels_once() -> None:
     nodes = operators(tied(TIED, FEW), 3, 1)
-    scale = {"MatMul": 1, "Add": 1, "Reshape": 1, "Mul": 1}
+    scale = {"Reshape": 1, "Conv": 1, "Mul": 1}
     assert nodes == Counter({"Gather": 1, "Conv": 5, "Relu": 2, "Add": 1, "DepthToSpace": 1, "Identity": 1}) + Counter(
         scale
     )
@@ -54,9 +54,10 @@ def test_all_channels_need_no_choice_of_them(cut: int) -> None:
     assert not {"Gather", "ScatterND", "Pad", "Expand"} & set(nodes)
 
 
-def test_the_scales_of_all_blocks_come_from_one_product() -> None:
+def test_the_scale_of_each_block_is_a_convolution_of_the_task() -> None:
     nodes = operators(tied(TIED, FEW), 0, 1)
-    assert (nodes["MatMul"], nodes["Mul"], nodes["Split"]) == (1, 2, 1)
+    assert (nodes["Reshape"], nodes["Mul"], nodes["MatMul"]) == (1, 2, 0)
+    assert nodes["Conv"] == 1 + 4 + 2 + 3, "head, two blocks, their scales, tail and up and out"
 
 
 def test_untied_channels_are_gathered_and_scattered() -> None:
