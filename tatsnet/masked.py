@@ -99,8 +99,8 @@ class MaskedNetwork(nn.Module):
             preference = torch.ones_like(preference)
         searched = phase is not Phase.FROZEN
         agnostic_preference = self.consensus.gather(preference) if searched else self.consensus.preference_NC
-        task = open_channels(preference, self.method)
-        agnostic = open_channels(agnostic_preference, self.method)
+        gates = open_channels(torch.cat([preference, agnostic_preference[None]]), self.method)
+        task, agnostic = gates[:-1], gates[-1]
         shared = self._search_shared(task, agnostic, phase) if searched else self.fixed_shared_N
         if self.method.tied:
             effective = self._tied(preference, agnostic_preference, shared)

@@ -5,7 +5,7 @@ Shapes: B batch, C channels, H height, W width, D degradation types (3), N selec
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tatsnet.architecture import NetworkConfig
-from tatsnet.gated import gated_block, gated_relu
+from tatsnet.gated import gated_blocks, gated_relu
 
 MEAN_TASK = 0.5
 """Where a shared block's residual scaling is fixed: it folds into the convolution, so the module is gone."""
@@ -94,29 +94,22 @@ class SuperNetwork(nn.Module):
         """
         height, width = image_BCHW.shape[-2:]
         padded = pad_even(image_BCHW)
-        gates = None if gates_BNC is None else gates_BNC[..., None, None].unbind(1)
-        scales = self.scales(task_BD, shared_N)
-        if gates is not None:
-            scales = scales * gates_BNC[:, 3 : 3 * self.config.blocks + 1 : 3]  # type: ignore[index]
-        residual = self._residual(padded, scales[..., None, None].unbind(1), gates)
+        residual = self._residual(padded, self.scales(task_BD, shared_N), gates_BNC)
         restored: Tensor = padded + self.global_scale(task_BD)[..., None, None] * residual
         return restored[..., :height, :width]
 
-    def _residual(self, image: Tensor, scales: tuple[Tensor, ...], gates: tuple[Tensor, ...] | None) -> Tensor:
+    def _residual(self, image: Tensor, scales_BKC: Tensor, gates_BNC: Tensor | None) -> Tensor:
         stream = self.head(image - MEAN_COLOUR)
-        if gates is not None:
-            stream = stream * gates[0]
-        for index, block in enumerate(cast(Iterable[Block], self.blocks)):
-            if gates is None:
-                added = block.conv2(F.relu(block.conv1(stream)))
-                stream = torch.addcmul(stream, added, scales[index])
-            else:
-                into, mid = gates[1 + 3 * index], gates[2 + 3 * index]
-                stream = gated_block(stream, into, mid, scales[index], block.conv1, block.conv2)
-        if gates is not None:
-            stream = stream * gates[-2]
+        blocks = cast(Sequence[Block], self.blocks)
+        if gates_BNC is None:
+            for block, scale in zip(blocks, scales_BKC[..., None, None].unbind(1), strict=True):
+                stream = torch.addcmul(stream, block.conv2(F.relu(block.conv1(stream))), scale)
+        else:
+            convolutions = [(conv.weight, conv.bias) for block in blocks for conv in (block.conv1, block.conv2)]
+            stream = gated_blocks(stream, gates_BNC, scales_BKC, cast(list[tuple[Tensor, Tensor]], convolutions))
         hidden = self.up(F.pixel_shuffle(self.tail(stream), 2))
-        out: Tensor = self.out(F.relu(hidden) if gates is None else gated_relu(hidden, gates[-1]))
+        kept = F.relu(hidden) if gates_BNC is None else gated_relu(hidden, gates_BNC[:, -1, :, None, None])
+        out: Tensor = self.out(kept)
         return out
 
 

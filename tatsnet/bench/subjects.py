@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tatsnet.architecture import Architecture, NetworkConfig
 from tatsnet.bench.cells import DENSE
-from tatsnet.bench.synthetic import GRID, TATS, TS, Layout, architecture, random_parts
+from tatsnet.bench.synthetic import GRID, TATS, TATS_16, TS, Layout, architecture, random_parts
 from tatsnet.bench.traffic import dense_moved, moved
 from tatsnet.cost import dense_flops, effect_cost
 from tatsnet.degradation import Task
@@ -101,6 +101,7 @@ def synthetic(few: int) -> list[Subject]:
     return [
         pruned("TSNet", random_parts(architecture(TS, Layout.TIED)), spread(few)),
         pruned("TA+TSNet", random_parts(architecture(TATS, Layout.TIED)), GRID),
+        pruned("TA+TSNet, runs of 16", random_parts(architecture(TATS_16, Layout.TIED)), GRID),
         pruned("TA+TSNet, free channels", random_parts(free), GRID),
         pruned("TA+TSNet, middle channels only", middle, GRID, counted=free),
     ]

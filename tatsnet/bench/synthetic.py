@@ -28,7 +28,7 @@ GRID: tuple[Task, ...] = tuple(degradation.task for degradation in evaluation_gr
 class Layout(Enum):
     """Which channels of the skip stream the blocks of a section keep.
 
-    TIED: one set for all of them, in runs of 8. FREE: each point a set of its own, as the paper's gates choose.
+    TIED: one set for all of them, in runs of `Shape.group`. FREE: each point a set of its own, as the paper's gates choose.
     MIDDLE: all of them, only the channels within the blocks are pruned (what the paper slices for its latencies).
     """
 
@@ -46,6 +46,8 @@ class Shape:
         stream, middle: kept channels of the skip stream and within a block, in the shared part.
         task_stream, task_middle: the same in a task-specific part.
         up: kept outputs of the up-convolution.
+        group: channels that a tied layout keeps or drops together; it divides all but the middles, which are met on
+            average over the blocks.
     """
 
     shared: int
@@ -54,10 +56,14 @@ class Shape:
     task_stream: int
     task_middle: int
     up: int
+    group: int = 8
 
 
 TATS = Shape(shared=61, stream=40, middle=42, task_stream=16, task_middle=16, up=16)
 """TA+TSNet of Tables 1 and 2: 62 % shared, FLOPs 28 % at M = 1 and 4.0 % at M = 27."""
+
+TATS_16 = Shape(shared=61, stream=48, middle=35, task_stream=16, task_middle=16, up=16, group=16)
+"""The same in runs of 16, the numbers that a processor with AVX-512 takes at once."""
 
 TS = Shape(shared=0, stream=32, middle=32, task_stream=32, task_middle=30, up=32)
 """TSNet of Table 1: FLOPs 24.4 % whatever M."""
@@ -71,60 +77,59 @@ def architecture(shape: Shape, layout: Layout, seed: int = 0, network: NetworkCo
         layout: see `Layout`; MIDDLE needs far fewer middle channels for the same FLOPs, so it keeps the shape's and
             costs more.
     """
-    draw = random.Random(seed)
-    stream = _stream(shape.stream, layout, draw, network.width)
-    shared = _points(network, range(shape.shared), stream, shape.middle, shape.up, layout, draw)
+    draw = _Draw(seed, shape.group if layout is Layout.TIED else 1)
+    every = tuple(range(network.width))
+    stream = _stream(draw, shape.stream, layout, every)
+    shared = _points(draw, network, range(shape.shared), stream, shape.middle, shape.up)
     patterns: list[Pattern] = []
     for _ in GRID:
-        kept = _stream(shape.task_stream, layout, draw, network.width, stream if shape.shared else None)
+        offered = stream() if shape.shared and layout is Layout.TIED else every
+        kept = _stream(draw, shape.task_stream, layout, offered)
         rest = range(shape.shared, network.points)
-        own = _points(network, rest, kept, shape.task_middle, shape.up, layout, draw)
+        own = _points(draw, network, rest, kept, shape.task_middle, shape.up)
         patterns.append(canonical(network, shared + own, shape.shared))
     return gather(network, shape.shared, list(zip(GRID, patterns, strict=True)), CONTROLLER_HIDDEN)
 
 
+class _Draw:
+    """Draws channels in runs of so many."""
+
+    def __init__(self, seed: int, run: int) -> None:
+        self._random, self.run = random.Random(seed), run
+
+    def __call__(self, count: int, channels: Channels) -> Channels:
+        runs = [channels[i : i + self.run] for i in range(0, len(channels), self.run)]
+        return tuple(sorted(channel for run in self._random.sample(runs, count // self.run) for channel in run))
+
+
 def _points(
-    network: NetworkConfig,
-    points: range,
-    stream: Callable[[], Channels],
-    middle: int,
-    up: int,
-    layout: Layout,
-    draw: random.Random,
+    draw: _Draw, network: NetworkConfig, points: range, stream: Callable[[], Channels], middle: int, up: int
 ) -> Pattern:
-    """The kept channels at some points; a middle that 8 does not divide is met on average over the blocks."""
+    """The kept channels at some points; a middle that runs do not divide is met on average over the blocks."""
+    every = tuple(range(network.width))
     kept: list[Channels] = []
     owed = 0.0
     for point in points:
         if point == network.points - 1:
-            kept.append(_some(up, layout, draw, range(network.width)))
+            kept.append(draw(up, every))
         elif point % 3 == 2:
             owed += middle
-            count = 8 * round(owed / 8) if layout is Layout.TIED else middle
+            count = draw.run * round(owed / draw.run)
             owed -= count
-            kept.append(_some(count, layout, draw, range(network.width)))
+            kept.append(draw(count, every))
         else:
             kept.append(stream())
     return tuple(kept)
 
 
-def _stream(
-    count: int, layout: Layout, draw: random.Random, width: int, within: Callable[[], Channels] | None = None
-) -> Callable[[], Channels]:
-    """What gives the kept channels of the skip stream at one point after the other."""
+def _stream(draw: _Draw, count: int, layout: Layout, offered: Channels) -> Callable[[], Channels]:
+    """What gives the kept channels of the skip stream at one point after the other, out of those offered."""
     if layout is Layout.MIDDLE:
-        return lambda: tuple(range(width))
+        return lambda: offered
     if layout is Layout.TIED:
-        channels = _some(count, layout, draw, within() if within else range(width))
+        channels = draw(count, offered)
         return lambda: channels
-    return lambda: _some(count, layout, draw, range(width))
-
-
-def _some(count: int, layout: Layout, draw: random.Random, channels: Channels | range) -> Channels:
-    if layout is not Layout.TIED:
-        return tuple(sorted(draw.sample(channels, count)))
-    groups = draw.sample([channels[i : i + 8] for i in range(0, len(channels), 8)], count // 8)
-    return tuple(sorted(channel for group in groups for channel in group))
+    return lambda: draw(count, offered)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tatsnet.architecture import Channels, Conv, Pattern
@@ -139,16 +140,28 @@ class SectionGraph:
 
     def _tail(self, conv: Conv) -> None:
         weight, bias = self._weights(conv)
-        pixels = self._convolve(*self._read(conv, weight), bias)
+        x, weight = self._read(conv, weight)
+        pixels = self._convolve(x, _phases_first(weight), _phases_first(bias))
         assert pixels is not None
-        self.hidden = self._sized = self._nodes.add("DepthToSpace", pixels, blocksize=2, mode="CRD")
+        self.hidden = self._sized = self._to_full(pixels)
         self.stream = None
 
     def _up(self, conv: Conv) -> None:
         self.hidden = self._relu(self._convolve(self.hidden, *self._weights(conv)))
 
     def _out(self, conv: Conv) -> None:
-        self.hidden = self._convolve(self.hidden, *self._weights(conv))
+        """The four pixels of a 2x2 square as twelve channels: three would leave most of a processor's lanes idle."""
+        weight, bias = self._weights(conv)
+        if self.hidden is None:
+            self.hidden = self._spread(bias)
+            return
+        inputs = self._nodes.weights(_four_pixels(weight)), self._nodes.weights(bias.repeat(4))
+        four = self._nodes.add("Conv", self.hidden, *inputs, kernel_shape=[4, 4], pads=[1, 1, 1, 1], strides=[2, 2])
+        self.hidden = self._to_full(four)
+
+    def _to_full(self, pixels: str) -> str:
+        """Channels, all of one place in the 2x2 square after those of another, become pixels."""
+        return self._nodes.add("DepthToSpace", pixels, blocksize=2, mode="DCR")
 
     def _weights(self, conv: Conv) -> tuple[Tensor, Tensor]:
         return self._tensors[f"{conv.name}.weight"], self._tensors[f"{conv.name}.bias"]
@@ -209,3 +222,15 @@ def _useful(convs: Sequence[Conv], pattern: Pattern, channels: Channels) -> Chan
     readers = [conv for conv in convs if conv.area < 1 and conv.name != "head" and not writes_stream(conv)]
     read = {channel for conv in readers for channel in pattern[conv.fan_in or 0]}
     return tuple(channel for channel in channels if channel in read)
+
+
+def _phases_first(rows: Tensor) -> Tensor:
+    """Rows that PixelShuffle reads channel by channel, four places each, in the order of places: whole runs of
+    channels then move at once."""
+    return rows.unflatten(0, (-1, 4)).transpose(0, 1).flatten(0, 1)
+
+
+def _four_pixels(weight_OCKK: Tensor) -> Tensor:
+    """A 3x3 kernel at each place of a 2x2 square, as rows of one 4x4 kernel of stride 2."""
+    places = [(row, column) for row in (0, 1) for column in (0, 1)]
+    return torch.cat([F.pad(weight_OCKK, (column, 1 - column, row, 1 - row)) for row, column in places])

@@ -1,15 +1,16 @@
-"""The gated block and ReLU against the same made of plain operators: values and every gradient, in double precision."""
+"""The gated blocks and ReLU against the same made of plain operators: values and every gradient, in double precision."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from tatsnet.gated import gated_block, gated_relu
+from tatsnet.gated import gated_blocks, gated_relu
 
-BATCH, WIDTH, SIDE = 3, 4, 5
+BATCH, WIDTH, SIDE, BLOCKS = 3, 4, 5, 2
+POINTS = 3 * BLOCKS + 3
 
 
 def tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
@@ -17,29 +18,52 @@ def tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
     return [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
 
 
-def gates(searched: bool) -> list[Tensor]:
-    drawn = tensors((BATCH, WIDTH, 1, 1), (BATCH, WIDTH, 1, 1))
-    return [(gate > 0).double().requires_grad_(searched) for gate in drawn]
+def gates(*shape: int, searched: bool) -> Tensor:
+    (drawn,) = tensors(shape)
+    return (drawn > 0).double().requires_grad_(searched)
+
+
+def convolutions() -> list[tuple[Tensor, Tensor]]:
+    shapes = [(WIDTH, WIDTH, 3, 3), (WIDTH,)] * (2 * BLOCKS)
+    made = [t.requires_grad_() for t in tensors(*shapes)]
+    return list(zip(made[::2], made[1::2], strict=True))
+
+
+def plain_blocks(stream: Tensor, gates_BNC: Tensor, scales: Tensor, convs: list[tuple[Tensor, Tensor]]) -> Tensor:
+    opened = gates_BNC[..., None, None].unbind(1)
+    stream = stream * opened[0]
+    for k in range(BLOCKS):
+        into, mid, out = opened[3 * k + 1 : 3 * k + 4]
+        hidden = F.relu(F.conv2d(stream * into, *convs[2 * k], padding=1)) * mid
+        stream = stream + out * scales[:, k, :, None, None] * F.conv2d(hidden, *convs[2 * k + 1], padding=1)
+    return stream * opened[3 * BLOCKS + 1]
 
 
 @pytest.mark.parametrize("searched", [True, False])
-def test_a_block_is_its_plain_operators(searched: bool) -> None:
-    conv1, conv2 = (nn.Conv2d(WIDTH, WIDTH, 3, padding=1).double() for _ in range(2))
-    into, mid = gates(searched)
-    stream, scale = (t.requires_grad_() for t in tensors((BATCH, WIDTH, SIDE, SIDE), (BATCH, WIDTH, 1, 1)))
-    inputs = [stream, scale, *conv1.parameters(), *conv2.parameters(), *([into, mid] if searched else [])]
-    made = gated_block(stream, into, mid, scale, conv1, conv2)
-    plain = stream + scale * conv2(F.relu(conv1(stream * into)) * mid)
-    assert torch.allclose(made, plain, atol=1e-12)
+def test_blocks_are_their_plain_operators(searched: bool) -> None:
+    convs = convolutions()
+    opened = gates(BATCH, POINTS, WIDTH, searched=searched)
+    stream, scales = (t.requires_grad_() for t in tensors((BATCH, WIDTH, SIDE, SIDE), (BATCH, BLOCKS, WIDTH)))
+    inputs = [stream, scales, *(t for pair in convs for t in pair), *([opened] if searched else [])]
+    made, plain = gated_blocks(stream, opened, scales, convs), plain_blocks(stream, opened, scales, convs)
+    assert torch.allclose(made, plain, rtol=1e-12)
     found = torch.autograd.grad((made**2).sum(), inputs)
     expected = torch.autograd.grad((plain**2).sum(), inputs)
     for a, b in zip(found, expected, strict=True):
-        assert torch.allclose(a, b, atol=1e-10)
+        assert torch.allclose(a, b, rtol=1e-10)
+
+
+def test_weights_that_do_not_train_get_no_gradient() -> None:
+    convs = [(weight.detach(), bias) for weight, bias in convolutions()]
+    opened = gates(BATCH, POINTS, WIDTH, searched=True)
+    stream, scales = tensors((BATCH, WIDTH, SIDE, SIDE), (BATCH, BLOCKS, WIDTH))
+    gated_blocks(stream, opened, scales, convs).sum().backward()  # type: ignore[no-untyped-call]
+    assert all(weight.grad is None and bias.grad is not None for weight, bias in convs)
 
 
 @pytest.mark.parametrize("searched", [True, False])
 def test_a_gated_relu_is_its_plain_operators(searched: bool) -> None:
-    gate = gates(searched)[0]
+    gate = gates(BATCH, WIDTH, 1, 1, searched=searched)
     (x,) = (t.requires_grad_() for t in tensors((BATCH, WIDTH, SIDE, SIDE)))
     inputs = [x, *([gate] if searched else [])]
     made, plain = gated_relu(2 * x, gate), F.relu(2 * x) * gate
@@ -52,10 +76,11 @@ def test_a_gated_relu_is_its_plain_operators(searched: bool) -> None:
 
 def test_a_closed_gate_still_gets_a_gradient() -> None:
     """The straight-through gate needs to know what opening it would have changed."""
-    conv1, conv2 = (nn.Conv2d(WIDTH, WIDTH, 3, padding=1).double() for _ in range(2))
-    closed = torch.zeros(BATCH, WIDTH, 1, 1, dtype=torch.float64, requires_grad=True)
-    (stream,) = tensors((BATCH, WIDTH, SIDE, SIDE))
-    opened = torch.ones_like(closed)
-    gated_block(stream, opened, closed, opened, conv1, conv2).sum().backward()  # type: ignore[no-untyped-call]
-    assert closed.grad is not None
-    assert (closed.grad != 0).all()
+    opened = torch.ones(BATCH, POINTS, WIDTH, dtype=torch.float64)
+    opened[:, 2] = 0
+    opened.requires_grad_()
+    stream, scales = tensors((BATCH, WIDTH, SIDE, SIDE), (BATCH, BLOCKS, WIDTH))
+    gated_blocks(stream, opened, scales, convolutions()).sum().backward()  # type: ignore[no-untyped-call]
+    assert opened.grad is not None
+    assert (opened.grad[:, 2] != 0).all()
+    assert (opened.grad[:, -1] == 0).all(), "the output of up is gated elsewhere"
