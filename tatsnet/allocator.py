@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _NEVER = 2**31 - 1
@@ -14,7 +16,7 @@ def keep_freed_memory() -> bool:
     Networks take and free hundreds of MiB per effect; glibc maps such blocks afresh each time, and the page faults cost
     up to a tenth of a pruned network's time, and a fifth of a small training's. Programs call this at their start; the
     library leaves the process as it is. A block that is taken over and over may be held up to eight times, because
-    small ones come to lie in its place.
+    small ones come to lie in its place: `trim_above` ends that.
 
     Returns:
         Whether it was done: only glibc knows how.
@@ -24,3 +26,18 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, _NEVER))
+
+
+def trim_above(limit: int) -> bool:
+    """Give freed memory back to the system where the process holds more than so many bytes.
+
+    Returns:
+        Whether it was done: only on Linux with glibc.
+    """
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        if pages * os.sysconf("SC_PAGE_SIZE") <= limit:
+            return False
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (OSError, AttributeError, TypeError, ValueError):
+        return False

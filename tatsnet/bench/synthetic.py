@@ -28,8 +28,9 @@ GRID: tuple[Task, ...] = tuple(degradation.task for degradation in evaluation_gr
 class Layout(Enum):
     """Which channels of the skip stream the blocks of a section keep.
 
-    TIED: one set for all of them, in runs of `Shape.group`. FREE: each point a set of its own, as the paper's gates choose.
-    MIDDLE: all of them, only the channels within the blocks are pruned (what the paper slices for its latencies).
+    TIED: one set for all of them, in runs of `Shape.group`. FREE: each point a set of its own, as the paper's gates
+    choose. MIDDLE: all of them, only the channels within the blocks are pruned (what the paper slices for its
+    latencies).
     """
 
     TIED = "tied"

@@ -10,12 +10,16 @@ import openvino
 import torch
 from torch import Tensor
 
+from tatsnet.allocator import trim_above
 from tatsnet.architecture import Channels, Conv, Pattern
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.compiled import GraphSection, Run
 
 LARGE = 2**18
 """Pixels of a result from which on intermediate memory is given up after it: 512 x 512."""
+
+HELD = 7 * 2**29
+"""Bytes from which on freed memory goes back to the system then: 3.5 GiB."""
 
 HINTS = {torch.float32: ("f32", "FP32"), torch.bfloat16: ("bf16", "BF16")}
 """A precision's name as a setting, and as a capability of a CPU."""
@@ -96,6 +100,7 @@ class Requests:
                 self._busy -= 1
                 if not self._busy and _pixels(outputs) > LARGE:
                     self._compiled.release_memory()
+                    trim_above(HELD)
 
 
 def _pixels(tensors: Mapping[str, Tensor]) -> int:

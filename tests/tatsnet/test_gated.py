@@ -1,4 +1,4 @@
-"""The gated blocks and ReLU against the same made of plain operators: values and every gradient, in double precision."""
+"""The gated blocks and ReLU against plain operators: values and every gradient, in double precision."""
 
 from __future__ import annotations
 
