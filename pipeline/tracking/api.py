@@ -23,14 +23,17 @@ class Found:
 
 
 class Run(Protocol):
-    """One recorded run. No method raises because the tracker is away: it warns once and the work goes on.
+    """One recorded run. No method waits for the tracker, or raises because it is away: records wait on disk meanwhile.
 
     Not safe to share between processes: a worker opens its own tracker and takes the run by its id.
     """
 
     @property
     def id(self) -> str:
-        """The tracker's id of the run; empty where nothing is recorded."""
+        """The tracker's id of the run; empty where nothing is recorded.
+
+        While the tracker is away it is a local one, which every method here takes as well.
+        """
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Record settings. A key keeps its first value: another one for the same key is refused with a warning."""
@@ -42,7 +45,7 @@ class Run(Protocol):
         """Set or replace tags."""
 
     def artifact(self, path: Path, folder: str = "") -> None:
-        """Copy a file, or what a folder holds, into the run's `folder`."""
+        """Copy a file, or what a folder holds, into the run's `folder`; it warns if it is missing or too large."""
 
     def text(self, text: str, name: str) -> None:
         """Keep a text as the artifact `name`, which may hold folders."""
@@ -51,7 +54,10 @@ class Run(Protocol):
         """Keep a JSON value as the artifact `name`."""
 
     def finish(self, status: Status = "FINISHED") -> None:
-        """Close the run; later records are still taken."""
+        """Close the run; later records are still taken.
+
+        A run without a parent waits some seconds until everything is sent, and says what is left for the next command.
+        """
 
 
 class Tracker(Protocol):
@@ -91,7 +97,10 @@ class Tracker(Protocol):
         """A run that exists already, to record more in it."""
 
     def find(self, tags: Mapping[str, str] | None = None) -> list[Found]:
-        """Runs of the experiment that carry all these tags, the newest first; none where the tracker is away."""
+        """Runs of the experiment that carry all these tags, the newest first; none where the tracker is away.
+
+        What was recorded before is sent first.
+        """
 
     def tag_experiment(self, tags: Mapping[str, str]) -> None:
         """Set or replace tags of the experiment itself."""

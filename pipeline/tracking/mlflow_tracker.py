@@ -6,16 +6,15 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.tracking.api import Found, Run, Status
-from pipeline.tracking.delivery import Delivery, Kind, Record
+from pipeline.tracking.delivery import Delivery, within
 from pipeline.tracking.keys import KEY, STAGE, check_key
-from pipeline.tracking.null import NullRun
+from pipeline.tracking.records import Kind, Record, is_local, local_id, now_ms
 from pipeline.tracking.registry import register_folder
-from pipeline.tracking.sending import Sender, is_refusal
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -23,14 +22,31 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _PARENT = "mlflow.parentRunId"
 _PAGE = 1000
+_SENDING_S, _STALL_S = 60.0, 3.0
+_ANSWER_S = 6.0
+_QUIET_S = 30.0
+
+T = TypeVar("T")
 
 
 class MlflowRun:
-    """A run of an MLflow experiment, known by its id."""
+    """A run of an MLflow experiment.
 
-    def __init__(self, run_id: str, deliver: Delivery) -> None:
-        self.id = run_id
-        self._deliver = deliver
+    Args:
+        run_id: MLflow's, or a local one.
+        delivery: takes its records.
+        last: whether the process has little left to do when this run is finished, so that it may wait to send the rest.
+    """
+
+    def __init__(self, run_id: str, delivery: Delivery, last: bool = False) -> None:
+        self._id = run_id
+        self._delivery = delivery
+        self._last = last
+
+    @property
+    def id(self) -> str:
+        self._id = self._delivery.run_id(self._id)
+        return self._id
 
     def params(self, values: Mapping[str, Any]) -> None:
         self._put("params", {key: str(value) for key, value in values.items()})
@@ -44,7 +60,7 @@ class MlflowRun:
         self._put("tags", {key: str(value) for key, value in values.items()})
 
     def artifact(self, path: Path, folder: str = "") -> None:
-        self._put("artifact", {"path": str(path), "folder": folder})
+        self._delivery.put_file(self._id, path, folder)
 
     def text(self, text: str, name: str) -> None:
         self._put("text", {"text": text, "name": name})
@@ -54,10 +70,12 @@ class MlflowRun:
 
     def finish(self, status: Status = "FINISHED") -> None:
         self._put("status", {"status": status})
+        if self._last:
+            self._delivery.close()
 
     def _put(self, kind: Kind, payload: Mapping[str, Any]) -> None:
         if payload:
-            self._deliver(Record(kind=kind, target=self.id, payload=payload, time_ms=_now_ms()))
+            self._delivery.put(Record(kind=kind, target=self._id, payload=payload, time_ms=now_ms()))
 
 
 class MlflowTracker:
@@ -67,14 +85,15 @@ class MlflowTracker:
         client: bound to the store.
         uri: of the store.
         experiment_id: where the runs go.
-        pause_s: see `Delivery`.
+        delivery: takes the records.
     """
 
-    def __init__(self, client: MlflowClient, uri: str, experiment_id: str, pause_s: float = 30.0) -> None:
+    def __init__(self, client: MlflowClient, uri: str, experiment_id: str, delivery: Delivery) -> None:
         self.uri = uri
         self.experiment_id = experiment_id
         self._client = client
-        self._deliver = Delivery(Sender(client), is_refusal, pause_s)
+        self._delivery = delivery
+        self._quiet_until = -math.inf
 
     def start(
         self,
@@ -86,36 +105,28 @@ class MlflowTracker:
         key: str | None = None,
     ) -> Run:
         check_key(key)
-        all_tags = {**(tags or {}), STAGE: stage}
+        local = local_id()
+        all_tags = {**{name: str(value) for name, value in (tags or {}).items()}, STAGE: stage, KEY: key or local}
         if parent:
             all_tags[_PARENT] = parent
-        if key:
-            all_tags[KEY] = key
-        try:
-            return self._take_up(key, all_tags) or self._create(name, all_tags)
-        except Exception as error:
-            _log.warning("the run %s of %s is not recorded, the tracker cannot be reached: %s", name, stage, error)
-            return NullRun()
+        payload = {"experiment": self.experiment_id, "name": name, "tags": all_tags}
+        self._delivery.put(Record(kind="start", target=local, payload=payload, time_ms=now_ms()))
+        return MlflowRun(local, self._delivery, last=parent is None)
 
     def run(self, run_id: str) -> Run:
-        return MlflowRun(run_id, self._deliver)
+        return MlflowRun(run_id, self._delivery)
 
     def find(self, tags: Mapping[str, str] | None = None) -> list[Found]:
-        try:
-            return self._search(tags or {})
-        except Exception as error:
-            _log.warning("the recorded runs cannot be read: %s", error)
-            return []
+        nothing: list[Found] = []
+        return self._read(lambda: self._search(tags or {}), nothing, "the recorded runs")
 
     def tag_experiment(self, tags: Mapping[str, str]) -> None:
-        self._deliver(Record(kind="experiment-tags", target=self.experiment_id, payload=dict(tags), time_ms=_now_ms()))
+        payload = {name: str(value) for name, value in tags.items()}
+        self._delivery.put(Record(kind="experiment-tags", target=self.experiment_id, payload=payload, time_ms=now_ms()))
 
     def experiment_tags(self) -> Mapping[str, str]:
-        try:
-            return dict(self._client.get_experiment(self.experiment_id).tags)
-        except Exception as error:
-            _log.warning("the experiment cannot be read: %s", error)
-            return {}
+        nothing: Mapping[str, str] = {}
+        return self._read(lambda: dict(self._client.get_experiment(self.experiment_id).tags), nothing, "the experiment")
 
     def register(
         self, run_id: str, name: str, folder: Path, *, tags: Mapping[str, str], aliases: Sequence[str] = ()
@@ -123,26 +134,40 @@ class MlflowTracker:
         if not folder.is_dir():
             raise FileNotFoundError(f"no network to register: {folder} is not a folder")
         try:
-            return register_folder(self._client, run_id, name, folder, tags, aliases)
+            self._catch_up()
+            return register_folder(self._client, self._made(run_id), name, folder, tags, aliases)
         except Exception as error:
             _log.warning("%s is not registered as %s: %s", folder, name, error)
             return ""
 
-    def _take_up(self, key: str | None, tags: Mapping[str, str]) -> Run | None:
-        found = self._search({KEY: key}) if key else []
-        if not found:
-            return None
-        run = self.run(found[0].id)
-        self._client.update_run(run.id, status="RUNNING")
-        run.tags(tags)
-        return run
+    def _read(self, call: Callable[[], T], otherwise: T, what: str) -> T:
+        if time.monotonic() < self._quiet_until:
+            return otherwise
+        try:
+            left = self._catch_up()
+            answer = within(_ANSWER_S, call)
+        except Exception as error:
+            self._quiet_until = time.monotonic() + _QUIET_S
+            _log.warning("%s cannot be read: %s", what, error)
+            return otherwise
+        if left:
+            _log.warning("%s may be out of date: %d records are not sent yet", what, left)
+        return answer
 
-    def _create(self, name: str, tags: Mapping[str, str]) -> Run:
-        created = self._client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
-        return self.run(created.info.run_id)
+    def _catch_up(self) -> int:
+        left = self._delivery.flush(_SENDING_S, _STALL_S / 3 if self._delivery.away else _STALL_S)
+        if left and self._delivery.away:
+            raise ConnectionError("the tracker does not answer")
+        return left
+
+    def _made(self, run_id: str) -> str:
+        known = self._delivery.run_id(run_id)
+        if is_local(known):
+            raise ConnectionError("the tracker has not made the run yet")
+        return known
 
     def _search(self, tags: Mapping[str, str]) -> list[Found]:
-        wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        wanted = " and ".join(f"tags.`{name}` = '{self._delivery.run_id(value)}'" for name, value in tags.items())
         found: list[Found] = []
         token: str | None = None
         while True:
@@ -164,7 +189,3 @@ def _found(run: Any) -> Found:
         params=dict(run.data.params),
         metrics=dict(run.data.metrics),
     )
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

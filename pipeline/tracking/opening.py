@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,7 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
+from pipeline.layout import STATE
+from pipeline.tracking.courier import Courier
+from pipeline.tracking.delivery import Delivery
 from pipeline.tracking.mlflow_tracker import MlflowTracker
+from pipeline.tracking.once import WarnOnce
+from pipeline.tracking.sending import Sender, is_refusal
+from pipeline.tracking.spool import Spool, spool_folder
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -20,10 +27,11 @@ if TYPE_CHECKING:
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+_NO_BLIND_RETRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+"""Whatever the user's environment says: a request to make a run, sent again blindly, makes a second run."""
 _HEALTH_TIMEOUT_S = 5.0
 
 
@@ -36,7 +44,8 @@ def open_tracker(experiment: str, root: Path) -> MlflowTracker:
     """Open an experiment of the MLflow store, made if it is missing.
 
     The default store is `root/mlflow.db` with artifacts in `root/mlartifacts`; the first of several processes prepares
-    it while the others wait. `MLFLOW_TRACKING_URI` moves it to a server.
+    it while the others wait. `MLFLOW_TRACKING_URI` moves it to a server. Records that an earlier process could not send
+    are sent from now on, before new ones.
 
     Args:
         experiment: its name.
@@ -47,21 +56,43 @@ def open_tracker(experiment: str, root: Path) -> MlflowTracker:
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    os.environ.update(_NO_BLIND_RETRY)
     uri = tracking_uri(root)
     if uri.startswith(("http://", "https://")):
         _require_answer(uri)
-        return _connect(uri, experiment, artifacts=None)
-    artifacts = (root.resolve() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
-    with _locked(root / ".state" / "mlflow.lock"):
-        return _connect(uri, experiment, artifacts)
+        client, experiment_id = _connect(uri, experiment, artifacts=None)
+    else:
+        artifacts = (root.resolve() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+        with _locked(root / STATE / "mlflow.lock"):
+            client, experiment_id = _connect(uri, experiment, artifacts)
+    return MlflowTracker(client, uri, experiment_id, make_delivery(client, spool_folder(root, uri)))
 
 
-def _connect(uri: str, experiment: str, artifacts: str | None) -> MlflowTracker:
+def make_delivery(client: MlflowClient, folder: Path) -> Delivery:
+    """What takes records for a store and keeps them in `folder` until they are sent.
+
+    Raises:
+        UserError: nothing can be kept there.
+    """
+    warn = WarnOnce()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / "opening.lock"):
+            spool = Spool(folder, warn)
+    except (OSError, sqlite3.Error) as error:
+        raise UserError(
+            f"records for the tracker cannot be kept in {folder} ({error}): free some space, or make it writable"
+        ) from error
+    sender = Sender(client, spool)
+    return Delivery(spool, Courier(spool, sender, is_refusal, sender.ask, warn), warn)
+
+
+def _connect(uri: str, experiment: str, artifacts: str | None) -> tuple[MlflowClient, str]:
     from mlflow.tracking import MlflowClient
 
     try:
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        return MlflowTracker(client, uri, _experiment_id(client, experiment, artifacts))
+        return client, _experiment_id(client, experiment, artifacts)
     except Exception as error:  # each kind of store has its own: a driver's, SQLAlchemy's, MLflow's
         raise UserError(
             f"the experiment {experiment!r} cannot be opened in {uri}: {error}. "

@@ -1,74 +1,155 @@
-"""Writing one record through an MLflow client."""
+"""Writing records through an MLflow client, so that writing one twice leaves the same as writing it once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.tracking.delivery import Record
+from pipeline.tracking.keys import KEY
+from pipeline.tracking.records import Record, is_local, with_run_ids
+from pipeline.tracking.spool import Spool
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 _BATCH = 100
-_ABSENT = (None, "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+_ABSENT = (
+    "INTERNAL_ERROR",
+    "TEMPORARILY_UNAVAILABLE",
+    "REQUEST_LIMIT_EXCEEDED",
+    "ENDPOINT_NOT_FOUND",
+    "UNAUTHENTICATED",
+)
+_NOT_NOW = (401, 408, 429)
+_OURS = (ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError)
+
+
+class CopyGone(Exception):
+    """The copy of an artifact was removed while it waited."""
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether the error is the store's verdict on the record, and not a sign that the store is away."""
-    return isinstance(error, FileNotFoundError) or getattr(error, "error_code", None) not in _ABSENT
+    """Whether the error is a verdict on the record, and not a sign that the tracker is away.
+
+    MLflow's own errors carry a code. Artifacts may go to a file server or a bucket, whose answers carry a status. Other
+    errors are an absence (no route, no space, a locked database), unless no second try can mend them.
+    """
+    if (code := getattr(error, "error_code", None)) is not None:
+        return code not in _ABSENT
+    if (status := _status(error)) is not None:
+        return 400 <= status < 500 and status not in _NOT_NOW
+    return isinstance(error, CopyGone) or (isinstance(error, _OURS) and not isinstance(error, OSError))
+
+
+def _status(error: Exception) -> int | None:
+    answer = getattr(error, "response", None)
+    if isinstance(answer, Mapping):
+        return answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return getattr(answer, "status_code", None)
 
 
 class Sender:
-    """Calls the client method that each kind of record stands for; raises what the client raises."""
+    """Calls the client method that a kind of record stands for; raises what the client raises.
 
-    def __init__(self, client: MlflowClient) -> None:
-        self._client = client
+    A run is looked for by its key before it is made, and its id is told to the spool.
+    """
 
-    def __call__(self, record: Record) -> None:
-        getattr(self, "_" + record.kind.replace("-", "_"))(record)
+    def __init__(self, client: MlflowClient, spool: Spool) -> None:
+        self._client, self._spool = client, spool
+        self._write: Mapping[str, Callable[[str, Record], None]] = {
+            "start": self._start,
+            "params": self._params,
+            "tags": self._tags,
+            "artifact": self._artifact,
+            "text": self._text,
+            "status": self._status,
+            "experiment-tags": self._experiment_tags,
+        }
 
-    def _params(self, record: Record) -> None:
-        from mlflow.entities import Param
+    def __call__(self, records: Sequence[Record]) -> None:
+        """Write one record, or several with the metrics of one run."""
+        target = records[0].target
+        run_id = (is_local(target) and self._spool.run_of(target)) or target
+        if records[0].kind == "metrics":
+            self._metrics(run_id, records)
+            return
+        (record,) = records
+        self._write[record.kind](run_id, record)
 
-        for batch in _batches(record.payload):
-            self._client.log_batch(record.target, params=[Param(key, value) for key, value in batch.items()])
+    def ask(self) -> None:
+        """A question without effect."""
+        self._client.search_experiments(max_results=1)
 
-    def _metrics(self, record: Record) -> None:
+    def _start(self, run_id: str, record: Record) -> None:
+        made = record.payload
+        tags = self._named(made["tags"])
+        wanted = f"tags.`{KEY}` = '{tags[KEY]}'"
+        try:
+            found = self._client.search_runs([made["experiment"]], wanted, max_results=1, order_by=["start_time DESC"])
+            if found:
+                run_id = found[0].info.run_id
+                self._client.update_run(run_id, status="RUNNING")
+                self._tag(run_id, tags)
+            else:
+                created = self._client.create_run(made["experiment"], record.time_ms, tags, made["name"])
+                run_id = created.info.run_id
+        except Exception as error:
+            if is_refusal(error):
+                self._spool.know(record.target, record.target)
+            raise
+        self._spool.know(record.target, run_id)
+
+    def _metrics(self, run_id: str, records: Sequence[Record]) -> None:
         from mlflow.entities import Metric
 
-        step = record.payload["step"]
-        for batch in _batches(record.payload["values"]):
-            metrics = [Metric(key, value, record.time_ms, step) for key, value in batch.items()]
-            self._client.log_batch(record.target, metrics=metrics)
+        metrics = [
+            Metric(name, value, record.time_ms, record.payload["step"])
+            for record in records
+            for name, value in record.payload["values"].items()
+        ]
+        for batch in _batches(metrics):
+            self._client.log_batch(run_id, metrics=batch)
 
-    def _tags(self, record: Record) -> None:
+    def _params(self, run_id: str, record: Record) -> None:
+        from mlflow.entities import Param
+
+        for batch in _batches(self._named(record.payload).items()):
+            self._client.log_batch(run_id, params=[Param(name, value) for name, value in batch])
+
+    def _tags(self, run_id: str, record: Record) -> None:
+        self._tag(run_id, self._named(record.payload))
+
+    def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
-        for batch in _batches(record.payload):
-            self._client.log_batch(record.target, tags=[RunTag(key, value) for key, value in batch.items()])
+        for batch in _batches(tags.items()):
+            self._client.log_batch(run_id, tags=[RunTag(name, value) for name, value in batch])
 
-    def _artifact(self, record: Record) -> None:
-        path, folder = Path(record.payload["path"]), record.payload["folder"] or None
+    def _artifact(self, run_id: str, record: Record) -> None:
+        copy, name = self._spool.copies / record.payload["copy"], record.payload["file"]
+        path = copy / name if name else copy
         if not path.exists():
-            raise FileNotFoundError(f"{path} is missing")
-        log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
-        log(record.target, str(path), folder)
+            raise CopyGone(f"{path} is missing")
+        log = self._client.log_artifact if name else self._client.log_artifacts
+        log(run_id, str(path), record.payload["folder"] or None)
 
-    def _text(self, record: Record) -> None:
-        self._client.log_text(record.target, record.payload["text"], record.payload["name"])
+    def _text(self, run_id: str, record: Record) -> None:
+        self._client.log_text(run_id, record.payload["text"], record.payload["name"])
 
-    def _status(self, record: Record) -> None:
-        self._client.set_terminated(record.target, record.payload["status"], record.time_ms)
+    def _status(self, run_id: str, record: Record) -> None:
+        self._client.set_terminated(run_id, record.payload["status"], record.time_ms)
 
-    def _experiment_tags(self, record: Record) -> None:
-        for key, value in record.payload.items():
-            self._client.set_experiment_tag(record.target, key, value)
+    def _experiment_tags(self, experiment_id: str, record: Record) -> None:
+        for name, value in self._named(record.payload).items():
+            self._client.set_experiment_tag(experiment_id, name, value)
+
+    def _named(self, values: Mapping[str, str]) -> dict[str, str]:
+        named: dict[str, str] = with_run_ids(values, self._spool.run_of)
+        return named
 
 
-def _batches(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    items = iter(values.items())
-    while batch := dict(islice(items, _BATCH)):
+def _batches(values: Any) -> Iterator[list[Any]]:
+    items = iter(values)
+    while batch := list(islice(items, _BATCH)):
         yield batch

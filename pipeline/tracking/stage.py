@@ -14,6 +14,8 @@ from pipeline.artifacts import atomic_write_json
 from pipeline.tracking.api import Run, Status, Tracker
 from pipeline.tracking.facts import run_facts
 from pipeline.tracking.keys import DATASET, REASON, UPSTREAM
+from pipeline.tracking.records import is_local
+from pipeline.tracking.spool import known_run, spool_folder
 
 _REASON_LENGTH = 1000
 
@@ -34,10 +36,13 @@ def _flatten(params: Any, prefix: str = "") -> dict[str, Any]:
 def last_run_id(root: Path, stage: str) -> str | None:
     """The run that made the stage's present outputs, or None if that is not known."""
     try:
-        run_id = json.loads(_state_file(root, stage).read_text(encoding="utf-8"))["run_id"]
+        state = json.loads(_state_file(root, stage).read_text(encoding="utf-8"))
+        run_id, uri = state["run_id"], state["tracking_uri"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return run_id if isinstance(run_id, str) and run_id else None
+    if not isinstance(run_id, str) or not run_id:
+        return None
+    return (is_local(run_id) and known_run(spool_folder(root, str(uri)), run_id)) or run_id
 
 
 @contextmanager

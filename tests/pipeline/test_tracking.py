@@ -9,9 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,9 +26,11 @@ from pipeline.tracking import (
     stage_run,
     view_link,
 )
-from pipeline.tracking.delivery import Delivery, Record
 from pipeline.tracking.keys import TRIAL_STAGE
 from pipeline.tracking.mlflow_tracker import MlflowTracker
+from pipeline.tracking.opening import make_delivery
+from pipeline.tracking.records import is_local, local_id
+from pipeline.tracking.spool import Spool, spool_folder
 from pipeline.tracking.view import OFF_FRONT, ON_FRONT
 
 STAGES = ("download", "degrade", "pretrain", "search", "select", "finetune", "extract", "benchmark")
@@ -140,7 +140,7 @@ class TestMlflow:
             run.params({"a": 2})
             run.params({"a": 3})
             run.metrics({"m": 1.0})
-        found = the_run(tracker, stage="s")
+            found = the_run(tracker, stage="s")
         assert found.params == {"a": "1"}
         assert found.metrics == {"m": 1.0}
         assert len([r for r in caplog.records if r.name.startswith("pipeline")]) == 1
@@ -245,6 +245,15 @@ class TestStage:
         tags = {found.id: found.tags for found in tracker.find()}[ids["degrade"]]
         assert not [name for name in tags if name.startswith("upstream.")]
 
+    def test_a_run_that_was_made_after_its_stage_is_known_by_the_tracker_s_id(self, tmp_path: Path) -> None:
+        local = local_id()
+        (tmp_path / ".state" / "runs").mkdir(parents=True)
+        state = {"run_id": local, "tracking_uri": "http://127.0.0.1:1"}
+        (tmp_path / ".state" / "runs" / "search.json").write_text(json.dumps(state))
+        assert last_run_id(tmp_path, "search") == local
+        Spool(spool_folder(tmp_path, state["tracking_uri"])).know(local, "abc")
+        assert last_run_id(tmp_path, "search") == "abc"
+
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"run_id": 3}'])
     def test_a_broken_state_file_is_no_run(self, tmp_path: Path, text: str) -> None:
         (tmp_path / ".state" / "runs").mkdir(parents=True)
@@ -289,48 +298,6 @@ class TestParetoView:
         assert {f"metrics.`{cost}`" for cost in costs} <= set(state["selectedColumns"])
 
 
-class TestDelivery:
-    def record(self) -> Record:
-        return Record(kind="metrics", target="run", payload={}, time_ms=0)
-
-    def test_an_absent_server_is_left_alone_for_a_while_and_then_tried_again(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        now, away, tried = 0.0, True, 0
-
-        def send(record: Record) -> None:
-            nonlocal tried
-            tried += 1
-            if away:
-                raise ConnectionError("no route")
-
-        deliver = Delivery(send, lambda error: False, pause_s=30, clock=lambda: now)
-        tries = []
-        for now in map(float, range(100)):
-            before = tried
-            assert not deliver(self.record())
-            tries += [now] * (tried - before)
-        assert tries == [0, 30, 90]
-        assert deliver.dropped == 100
-        now, away = 210.0, False
-        assert deliver(self.record())
-        away = True
-        for now in (211.0, 240.0, 241.0):  # noqa: B007
-            assert not deliver(self.record())
-        assert tried == 6
-        assert len(caplog.records) == 1
-
-    def test_a_refusal_does_not_hold_up_the_next_record(self) -> None:
-        answers: Iterator[Any] = iter([ValueError("no"), None])
-
-        def send(record: Record) -> None:
-            if (answer := next(answers)) is not None:
-                raise answer
-
-        deliver = Delivery(send, lambda error: isinstance(error, ValueError))
-        assert [deliver(self.record()), deliver(self.record())] == [False, True]
-
-
 class TestDeadServer:
     @pytest.fixture
     def dead_uri(self) -> str:
@@ -352,22 +319,27 @@ class TestDeadServer:
         with pytest.raises(UserError, match="MLFLOW_TRACKING_URI"):
             open_tracker("e", tmp_path)
 
-    def test_costs_a_training_one_short_wait(
-        self, dead_uri: str, tracker: MlflowTracker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    def test_costs_a_training_some_seconds_in_all(
+        self, dead_uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from mlflow.tracking import MlflowClient
 
-        orphan = MlflowTracker(MlflowClient(dead_uri), dead_uri, "1")
+        monkeypatch.setattr("pipeline.tracking.delivery._CLOSING_S", 1.0)
+        client = MlflowClient(dead_uri)
+        orphan = MlflowTracker(client, dead_uri, "1", make_delivery(client, tmp_path / "spool"))
         begun = time.monotonic()
-        run = orphan.run("0" * 32)
+        run = orphan.start("r", stage="s")
         for step in range(1000):
             run.metrics({"m": 1.0}, step=step)
+        assert is_local(run.id)
         run.finish()
-        assert time.monotonic() - begun < 8
-        assert len([r for r in caplog.records if r.name.startswith("pipeline")]) == 1
-        assert orphan.start("r", stage="s").id == ""
         assert orphan.find() == []
-        assert orphan.register("0" * 32, "m", tmp_path, tags={}) == ""
+        assert orphan.experiment_tags() == {}
+        assert orphan.register(run.id, "m", tmp_path, tags={}) == ""
+        assert time.monotonic() - begun < 8
+        said = [r.message for r in caplog.records if r.name.startswith("pipeline") and r.levelno >= logging.WARNING]
+        assert sum("cannot be reached" in line for line in said) == 1
+        assert sum("1002 records for the tracker wait in" in line for line in said) == 1
 
 
 def test_stages_start_without_mlflow() -> None:

@@ -1,0 +1,39 @@
+"""One sender at a time among the processes of a project, and whether the last one left something in doubt."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(kw_only=True)
+class Turn:
+    """The right to send; `doubtful` while a record may have arrived, or may still arrive, though nobody was told."""
+
+    doubtful: bool
+
+
+@contextmanager
+def turn_to_send(path: Path) -> Iterator[Turn | None]:
+    """Hold the lock file `path`; None if somebody else holds it.
+
+    The file is not empty while somebody sends, and stays so after a kill: then the next turn is doubtful at first. It
+    stays so too if the holder leaves the turn doubtful.
+    """
+    with path.open("a+b", buffering=0) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        turn = Turn(doubtful=os.fstat(file.fileno()).st_size > 0)
+        with suppress(OSError):
+            file.truncate(0)
+            file.write(b"sending\n")
+        yield turn
+        if not turn.doubtful:
+            file.truncate(0)

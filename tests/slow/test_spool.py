@@ -1,0 +1,264 @@
+"""A real MLflow server dies, hangs, and comes back; the stage that records in it hardly waits, and nothing is lost.
+
+Only processes that a test has started are ended or stopped: by the process group that `Popen` gave them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.tracking import last_run_id, open_tracker
+from pipeline.tracking.keys import KEY, TRIAL_STAGE
+from pipeline.tracking.mlflow_tracker import MlflowTracker
+from pipeline.tracking.spool import Spool, spool_folder
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+AWAY_S = float(os.environ.get("TATSNET_AWAY_S", "6"))
+"""How long the server is away; 60 for a long look."""
+
+STAGE = """
+import json, sys, time
+from pathlib import Path
+from pipeline.tracking import open_tracker, stage_run
+
+root, waits = Path(sys.argv[1]), []
+
+def timed(call, *args, **more):
+    began = time.monotonic()
+    value = call(*args, **more)
+    waits.append(time.monotonic() - began)
+    return value
+
+tracker = open_tracker("spool", root)
+with stage_run(tracker, "search", {"a": {"b": 1}}, root=root, key="search.study") as run:
+    step = 0
+    while not (root / "enough").exists():
+        timed(run.metrics, {"loss": step / 7}, step=step)
+        if step % 10 == 0:
+            tags = {"number": str(step)}
+            trial = timed(
+                tracker.start, f"trial-{step}", stage="search-trial", tags=tags, parent=timed(lambda: run.id),
+                key=f"study.{step}",
+            )
+            timed(trial.params, {"lambda1": step})
+            timed(trial.metrics, {"psnr_db": step / 3})
+            timed(trial.text, str(step), "notes/step.txt")
+            (root / "figures.json").write_text(str(step))
+            timed(trial.artifact, root / "figures.json")
+            timed(trial.finish)
+        print(step, flush=True)
+        step += 1
+        time.sleep(0.05)
+    last = time.monotonic()
+waits.append(time.monotonic() - last)
+print(json.dumps({"steps": step, "waited": sum(waits), "longest": max(waits), "end": waits[-1]}), flush=True)
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """An MLflow server on loopback, over a store in `folder`, that can be started again in the same place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self.start()
+
+    def start(self) -> None:
+        store = f"sqlite:///{self._folder / 'server.db'}"
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--workers", "1"]
+        command += ["--artifacts-destination", str(self._folder / "server-artifacts")]
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            )
+        deadline = time.monotonic() + 90
+        while not self.answers():
+            assert self._process.poll() is None, (self._folder / "server.log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+    def answers(self) -> bool:
+        try:
+            urllib.request.urlopen(f"{self.uri}/health", timeout=2).close()
+        except OSError:
+            return False
+        return True
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the server and its worker."""
+        os.killpg(self._process.pid, number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self._process.wait(30)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    running = Server(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", running.uri)
+    yield running
+    if running._process.poll() is None:
+        running.kill()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "project").mkdir()
+    return tmp_path / "project"
+
+
+@contextmanager
+def stage(project: Path, root: Path, server: Server) -> Iterator[subprocess.Popen[str]]:
+    """The stage, after its first twenty steps; it goes on until `told` asks what it has seen."""
+    environment = os.environ | {"MLFLOW_TRACKING_URI": server.uri, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", STAGE, str(project)]
+    with (project / "err.txt").open("w") as err:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, env=environment, text=True)
+    try:
+        assert process.stdout is not None
+        assert any(line == "20\n" for line in process.stdout), (project / "err.txt").read_text()
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(30)
+
+
+def told(process: subprocess.Popen[str], project: Path) -> dict[str, Any]:
+    """What the stage says of itself at its end."""
+    assert process.stdout is not None
+    (project / "enough").touch()
+    *_, last = process.stdout
+    (project / "enough").unlink()
+    assert process.wait(60) == 0, (project / "err.txt").read_text()
+    said: dict[str, Any] = json.loads(last)
+    print(said, (project / "err.txt").read_text())
+    return said
+
+
+def sent(tracker: MlflowTracker) -> bool:
+    return tracker._delivery.flush(120, 60) == 0
+
+
+def require_all(tracker: MlflowTracker, project: Path, steps: int) -> None:
+    """Every point of every run is there once, in order, in one run per key."""
+    client = tracker._client
+    (search,) = tracker.find({"stage": "search"})
+    assert (search.tags[KEY], search.status) == ("search.study", "FINISHED")
+    assert search.id == last_run_id(project, "search")
+    require_points(client.get_metric_history(search.id, "loss"), [step / 7 for step in range(steps)])
+    trials = {found.tags[KEY]: found for found in tracker.find({"stage": TRIAL_STAGE})}
+    assert len(trials) == len(tracker.find({"stage": TRIAL_STAGE})) == len(range(0, steps, 10))
+    for step in range(0, steps, 10):
+        trial = trials[f"study.{step}"]
+        assert (trial.status, trial.params) == ("FINISHED", {"lambda1": str(step)})
+        assert trial.tags["mlflow.parentRunId"] == search.id
+        require_points(client.get_metric_history(trial.id, "psnr_db"), [step / 3])
+        assert kept(client, trial.id, "figures.json") == kept(client, trial.id, "notes/step.txt") == str(step)
+
+
+def require_points(points: list[Any], values: list[float]) -> None:
+    assert [point.value for point in points] == values
+    assert [point.step for point in points] == list(range(len(values)))
+    times = [point.timestamp for point in points]
+    assert times == sorted(times)
+
+
+def kept(client: Any, run_id: str, name: str) -> str:
+    return Path(client.download_artifacts(run_id, name)).read_text(encoding="utf-8")
+
+
+def test_a_killed_server_that_is_started_again(server: Server, project: Path, root: Path) -> None:
+    with stage(project, root, server) as process:
+        server.kill()
+        time.sleep(AWAY_S)
+        server.start()
+        time.sleep(3)
+        said = told(process, project)
+    assert said["waited"] < 10
+    tracker = open_tracker("spool", project)
+    assert sent(tracker)
+    require_all(tracker, project, said["steps"])
+
+
+@pytest.mark.parametrize("limit_s", ["2", "20"], ids=["requests are given up", "a request outlasts it"])
+def test_a_hung_server_that_goes_on(
+    server: Server, project: Path, root: Path, limit_s: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", limit_s)
+    with stage(project, root, server) as process:
+        server.signal(signal.SIGSTOP)
+        time.sleep(AWAY_S)
+        server.signal(signal.SIGCONT)
+        time.sleep(3)
+        said = told(process, project)
+    assert said["waited"] < 10
+    tracker = open_tracker("spool", project)
+    assert sent(tracker)
+    require_all(tracker, project, said["steps"])
+
+
+def test_a_server_that_hangs_until_the_stage_has_ended(server: Server, project: Path, root: Path) -> None:
+    with stage(project, root, server) as process:
+        server.signal(signal.SIGSTOP)
+        time.sleep(2)
+        said = told(process, project)
+    warned = (project / "err.txt").read_text()
+    assert said["waited"] < 10
+    assert "records for the tracker wait in" in warned
+    assert last_run_id(project, "search")
+    server.signal(signal.SIGCONT)
+    tracker = open_tracker("spool", project)
+    assert sent(tracker)
+    require_all(tracker, project, said["steps"])
+
+
+def test_a_stage_that_is_killed_while_the_server_is_away(server: Server, project: Path, root: Path) -> None:
+    with stage(project, root, server) as process:
+        server.kill()
+        assert process.stdout is not None
+        assert any(line == "60\n" for line in process.stdout)
+        process.kill()
+        steps = 1 + max([60, *(int(line) for line in process.stdout)])
+    waiting = Spool(spool_folder(project, server.uri)).waiting()
+    assert waiting > 30
+    server.start()
+    with stage(project, root, server) as process:
+        again = told(process, project)
+    assert again["waited"] < 10
+    tracker = open_tracker("spool", project)
+    assert sent(tracker)
+    (search,) = tracker.find({"stage": "search"})
+    points = tracker._client.get_metric_history(search.id, "loss")
+    values = [point.value for point in sorted(points, key=lambda point: point.timestamp)]
+    before = len(values) - again["steps"]
+    assert before in (steps, steps + 1), "what was recorded, and perhaps one that was not told any more"
+    assert values == [step / 7 for step in [*range(before), *range(again["steps"])]]
+    trials = [found.tags[KEY] for found in tracker.find({"stage": TRIAL_STAGE})]
+    assert len(trials) == len(set(trials))
+    surely = {f"study.{step}" for step in range(0, max(steps, again["steps"]), 10)}
+    assert surely <= set(trials) <= surely | {f"study.{steps}"}
