@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ from types import FrameType
 
 from pipeline.config import load
 from pipeline.errors import UserError
+from pipeline.loopback import require_loopback
 from pipeline.tracking import (
     Tracker,
     experiment_link,
@@ -33,6 +33,7 @@ from pipeline.tracking.keys import STAGE, TRIAL_STAGE
 _START_S = 90.0
 _STOP_S = 10.0
 _TAIL = 12
+_OF_SERVERS = ("GUNICORN_", "UVICORN_", "MLFLOW_GUNICORN_", "MLFLOW_UVICORN_", "MLFLOW_SERVER_", "MLFLOW_HOST")
 
 
 def main(argv: Sequence[str] = (), root: Path = Path()) -> int:
@@ -49,7 +50,11 @@ def main(argv: Sequence[str] = (), root: Path = Path()) -> int:
         UserError: nothing is recorded yet, the host is not loopback, the port is taken, the server does not start.
     """
     arguments = _parser().parse_args(argv)
-    _require_loopback(arguments.host)
+    require_loopback(
+        arguments.host,
+        "would show the runs to the network without a password: keep 127.0.0.1 and reach it by "
+        "`ssh -L 5000:127.0.0.1:5000 HOST`, or run a server with authentication and set MLFLOW_TRACKING_URI",
+    )
     tracker = _tracker_with_runs(load(root / "params.yaml").tracking.experiment, root)
     if tracker.uri.startswith(("http://", "https://")):
         print(f"MLFLOW_TRACKING_URI names a server that runs already. Open:\n  {_link(tracker, tracker.uri)}")
@@ -99,18 +104,6 @@ def _link(tracker: Tracker, base: str) -> str:
     return view_link(base, tracker.experiment_id)
 
 
-def _require_loopback(host: str) -> None:
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if not loopback:
-        raise UserError(
-            f"--host {host} would show the runs to the network without a password: keep 127.0.0.1 and reach it by "
-            "`ssh -L 5000:127.0.0.1:5000 HOST`, or run a server with authentication and set MLFLOW_TRACKING_URI"
-        )
-
-
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
@@ -144,11 +137,15 @@ def _server(uri: str, host: str, port: int, root: Path, log: Path) -> Iterator[s
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", host]
     command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(root.resolve() / "mlartifacts")]
     command += ["--allowed-hosts", f"{name}:{port},localhost:{port},127.0.0.1:{port}"]
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    quiet = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "false",  # whatever the user's environment says
+    }
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         server = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **quiet}, start_new_session=True
+            command, stdout=output, stderr=subprocess.STDOUT, env=_environment() | quiet, start_new_session=True
         )
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -156,6 +153,11 @@ def _server(uri: str, host: str, port: int, root: Path, log: Path) -> Iterator[s
     finally:
         _stop(server)
         signal.signal(signal.SIGTERM, before)
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, less what could make the server listen or answer elsewhere than `--host` says."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OF_SERVERS)}
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -29,14 +29,18 @@ def test_the_import_contracts_hold(root: Path) -> None:
         ("tatsnet/architecture.py", "import tatsnet.training\n", "The library's layers"),
         ("pipeline/plan.py", "import mlflow\n", "Only tracking imports MLflow"),
         ("pipeline/plan.py", "import ray.tune\n", "Only search imports Ray and Optuna"),
-        ("pipeline/plan.py", "import boto3\n", "Only sources import boto3"),
+        ("pipeline/plan.py", "import boto3\n", "Only sources and infra import boto3"),
+        ("infra/box/ray.py", "import boto3\n", "Only sources and infra import boto3"),
+        ("pipeline/plan.py", "import infra.bucket.place\n", "The pipeline needs nothing of infra"),
+        ("infra/box/ray.py", "import ray\n", "Infra starts servers and clusters"),
+        ("infra/bucket/place.py", "import pipeline.config\n", "Infra starts servers and clusters"),
         ("pipeline/plan.py", "from yaml import safe_load\n", "Only config reads YAML"),
         ("pipeline/artifacts.py", "import pipeline.config\n", "The pipeline's layers"),
         ("pipeline/stages/a_stage.py", "import pipeline.stages.another\n", "Stages meet in files"),
     ],
 )
 def test_a_breach_is_caught(root: Path, tmp_path: Path, module: str, line: str, contract: str) -> None:
-    for package in ("tatsnet", "pipeline"):
+    for package in ("tatsnet", "pipeline", "infra"):
         shutil.copytree(root / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "pyproject.toml", tmp_path)
     (tmp_path / "pipeline" / "stages" / "another.py").touch()
