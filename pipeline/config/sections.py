@@ -149,6 +149,43 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stopping:
+    """Which trials are stopped early.
+
+    Args:
+        rungs: shares of a trial's iterations, tenths, rising, at which it is compared with those that came as far
+            before it; none stops nothing.
+        keep: the share of them that goes on, in (0, 1].
+    """
+
+    rungs: tuple[float, ...]
+    keep: float
+
+    def __post_init__(self) -> None:
+        for rung in self.rungs:
+            tenth = math.isfinite(rung) and abs(10 * rung - round(10 * rung)) < 1e-9
+            _require(tenth and 0 < rung < 1, f"rungs must be tenths between 0 and 1, got {rung}")
+        _require(sorted(set(self.rungs)) == list(self.rungs), f"rungs must rise, got {self.rungs}")
+        _require(0 < self.keep <= 1, f"keep must be a share, in (0, 1], got {self.keep}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Where a search puts its trials down and ends with what it has; null is no limit.
+
+    Args:
+        hours: of this run of the stage.
+        usd: of all trials of the study, at the rates of the section `cost`.
+    """
+
+    hours: float | None
+    usd: float | None
+
+    def __post_init__(self) -> None:
+        _positive(**{name: value for name, value in vars(self).items() if value is not None})
+
+
+@dataclass(frozen=True, kw_only=True)
 class LatencyConfig:
     """What the times of the layers are measured on; without effect where latency is no objective.
 
@@ -175,7 +212,7 @@ class LatencyConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """The search: `trials` finished trials of `variants` over `space`, `suggestions` first.
+    """The search: `trials` finished or stopped trials of `variants` over `space`, `suggestions` first.
 
     Args:
         objectives: the costs that are minimised beside PSNR: [flops], [latency] or [flops, latency].
@@ -189,7 +226,9 @@ class SearchConfig:
     method: MethodConfig
     space: Space
     suggestions: tuple[Suggestion, ...]
+    stopping: Stopping
     resources: Resources
+    limits: Limits
     seed: int
 
     def __post_init__(self) -> None:
@@ -301,14 +340,15 @@ class TrackingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CostConfig:
-    """What the plan reckons with: sustained TFLOP/s of one GPU, and dollars of one GPU-hour."""
+    """What plan and search reckon with: sustained TFLOP/s of one GPU, dollars of a GPU-hour and of a core's hour."""
 
     gpu_tflops: float
     gpu_hour_usd: float
+    cpu_hour_usd: float
 
     def __post_init__(self) -> None:
         _positive(gpu_tflops=self.gpu_tflops)
-        _at_least(0, gpu_hour_usd=self.gpu_hour_usd)
+        _at_least(0, gpu_hour_usd=self.gpu_hour_usd, cpu_hour_usd=self.cpu_hour_usd)
 
 
 @dataclass(frozen=True, kw_only=True)

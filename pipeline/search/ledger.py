@@ -1,7 +1,7 @@
 """The search's single source of truth: an Optuna study that outlives every process.
 
-A trial that was running when a process died is failed as interrupted and its point is queued again, so that the study
-ends with exactly the wanted number of finished trials. Not thread-safe: one ledger, in the driver.
+A trial that was running when a process died is handed out again, under its number, so that the study looks as if
+nothing had happened. Not thread-safe: one ledger, in the driver.
 """
 
 from __future__ import annotations
@@ -11,22 +11,40 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.config import SearchConfig
+from pipeline.errors import UserError
 from pipeline.search.pareto import COSTS
 from pipeline.search.space import Point, first_points, sample
 
-INTERRUPTED = "interrupted"
-_POINT, _REASON, _RECORD, _REPLACES = "point", "reason", "record", "replaces"
+_POINT, _REASON, _RECORD, _SCORES = "point", "reason", "record", "scores"
+_STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "stopped", TrialState.FAIL: "failed"}
 
 
 def sqlite(path: Path) -> BaseStorage:
     """Optuna's storage in one file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return RDBStorage(f"sqlite:///{path.resolve()}")
+
+
+def database(url: str) -> BaseStorage:
+    """Optuna's storage at a database's URL, as `postgresql+psycopg2://host/name`.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    try:
+        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        where = url.split("@")[-1]  # what comes before may hold a password
+        raise UserError(
+            f"cannot open the study's database {where} ({type(error).__name__}): see TATSNET_STUDY"
+        ) from error
 
 
 class Ledger:
@@ -44,39 +62,51 @@ class Ledger:
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in config.objectives)]
         self._study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-        self._recover()
-        done = len(self._study.trials)
-        self._study.sampler = optuna.samplers.TPESampler(
-            seed=config.seed + done,
-            n_startup_trials=max(4, len(config.suggestions)),
+        for point in first_points(config):
+            self._study.enqueue_trial(point, skip_if_exists=True)
+        self._left = self._trials(TrialState.RUNNING)
+        self._ids = {trial.number: trial._trial_id for trial in self._study.get_trials(deepcopy=False)}
+
+    def ask(self) -> tuple[int, Point]:
+        """The next trial's number and point: one that a dead process left, or a new one; it is RUNNING from now on."""
+        if self._left:
+            left = self._left.pop(0)
+            self._study.sampler = self._sampler(left.number)
+            trial = optuna.Trial(self._study, left._trial_id)
+        else:
+            self._study.sampler = self._sampler(self._asked)
+            trial = self._study.ask()
+        point = sample(trial, self._config.space, self._config.variants)
+        trial.set_user_attr(_POINT, point.to_json())
+        self._ids[trial.number] = trial._trial_id
+        return trial.number, point
+
+    def _sampler(self, number: int) -> TPESampler:
+        """A sampler for one trial, so that what it draws depends on the study alone and not on the process."""
+        return TPESampler(
+            seed=self._config.seed + number,
+            n_startup_trials=max(4, len(self._config.suggestions)),
             multivariate=True,
             group=True,
             constant_liar=True,
         )
 
-    def _recover(self) -> None:
-        """Queue what is missing of the suggestions and of the interrupted points; a kill in here costs nothing."""
-        for point in first_points(self._config):
-            self._study.enqueue_trial(point, skip_if_exists=True)
-        for trial in self._trials(TrialState.RUNNING):
-            self.fail(trial.number, INTERRUPTED)
-        replaced = {trial.user_attrs.get(_REPLACES) for trial in self._study.trials}
-        for trial in self._trials(TrialState.FAIL):
-            if trial.user_attrs.get(_REASON) == INTERRUPTED and trial.number not in replaced:
-                wanted = trial.system_attrs.get("fixed_params", {}) | trial.params
-                self._study.enqueue_trial(wanted, user_attrs={_REPLACES: trial.number})
-
-    def ask(self) -> tuple[int, Point]:
-        """The next trial's number and point; it is RUNNING from now on."""
-        trial = self._study.ask()
-        point = sample(trial, self._config.space, self._config.variants)
-        trial.set_user_attr(_POINT, point.to_json())
-        return trial.number, point
+    def score(self, number: int, rung: int, values: list[float]) -> dict[int, list[float]]:
+        """Write down what a trial is worth at a rung; all trials' values at that rung, by number."""
+        trial = self._study._storage.get_trial(self._ids[number])
+        self._set(number, _SCORES, {**trial.user_attrs.get(_SCORES, {}), str(rung): values})
+        scores = {t.number: t.user_attrs.get(_SCORES, {}).get(str(rung)) for t in self._trials()}
+        return {number: found for number, found in scores.items() if found is not None}
 
     def finish(self, number: int, record: dict[str, Any]) -> None:
         """A healthy end: `record` holds `psnr_db` (maximised) and the objectives' `COSTS` (minimised)."""
         self._set(number, _RECORD, record)
         self._study.tell(number, [record["psnr_db"], *(record[COSTS[cost]] for cost in self._config.objectives)])
+
+    def stop(self, number: int, record: dict[str, Any]) -> None:
+        """An early end: it counts, and stands for no network."""
+        self._set(number, _RECORD, record)
+        self._study.tell(number, state=TrialState.PRUNED)
 
     def fail(self, number: int, reason: str, record: dict[str, Any] | None = None) -> None:
         """An end that does not count, with its reason."""
@@ -85,41 +115,54 @@ class Ledger:
         self._study.tell(number, state=TrialState.FAIL)
 
     def _set(self, number: int, key: str, value: Any) -> None:
-        trial_id = self._study.trials[number]._trial_id
-        self._study._storage.set_trial_user_attr(trial_id, key, value)
+        self._study._storage.set_trial_user_attr(self._ids[number], key, value)
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False, states=states)
+        return self._study.get_trials(deepcopy=False, states=states or None)
+
+    def close(self) -> None:
+        """Fail what a dead process left and nobody wants any more, so that no trial stays RUNNING."""
+        while self._left:
+            self.fail(self._left.pop().number, "not wanted any more")
+
+    @property
+    def _asked(self) -> int:
+        return len(self._trials()) - len(self._trials(TrialState.WAITING))
 
     @property
     def finished(self) -> int:
-        """Trials that count."""
+        """Trials trained to their end that count."""
         return len(self._trials(TrialState.COMPLETE))
 
     @property
+    def stopped(self) -> int:
+        """Trials that were stopped early."""
+        return len(self._trials(TrialState.PRUNED))
+
+    @property
+    def done(self) -> int:
+        """Trials that count: finished or stopped."""
+        return self.finished + self.stopped
+
+    @property
     def running(self) -> int:
-        """Trials asked for and not told."""
-        return len(self._trials(TrialState.RUNNING))
+        """Trials handed out by this process and not told."""
+        return len(self._trials(TrialState.RUNNING)) - len(self._left)
 
     @property
     def failed(self) -> int:
-        """Trials that failed by themselves, not by an interruption."""
-        return sum(trial.user_attrs.get(_REASON) != INTERRUPTED for trial in self._trials(TrialState.FAIL))
+        """Trials that failed."""
+        return len(self._trials(TrialState.FAIL))
 
     def records(self) -> list[dict[str, Any]]:
-        """Every ended trial, for `search/trials.json`; interrupted ones are left out, their point ran again."""
-        rows = []
-        for trial in self._trials(TrialState.COMPLETE, TrialState.FAIL):
-            reason = trial.user_attrs.get(_REASON)
-            if reason == INTERRUPTED:
-                continue
-            rows.append(
-                {
-                    "number": trial.number,
-                    "state": "finished" if trial.state is TrialState.COMPLETE else "failed",
-                    "reason": reason,
-                    **trial.user_attrs[_POINT],
-                    "metrics": trial.user_attrs.get(_RECORD, {}),
-                }
-            )
-        return rows
+        """Every ended trial, for `search/trials.json`."""
+        return [
+            {
+                "number": trial.number,
+                "state": _STATES[trial.state],
+                "reason": trial.user_attrs.get(_REASON),
+                **trial.user_attrs.get(_POINT, {}),
+                "metrics": trial.user_attrs.get(_RECORD, {}),
+            }
+            for trial in self._trials(*_STATES)
+        ]

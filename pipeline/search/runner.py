@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import socket
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-import ray
 from ray import tune
-from ray.exceptions import AuthenticationError
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from pipeline.config import SearchConfig
+from pipeline.config import Resources, SearchConfig
 from pipeline.errors import UserError
+from pipeline.search.cluster import connect
 from pipeline.search.ledger import Ledger
+from pipeline.search.pareto import COSTS
 from pipeline.search.space import Point
-from pipeline.search.trainable import SearchTrainable
+from pipeline.search.spending import Spending
+from pipeline.search.stopping import goes_on
+from pipeline.search.store import Store
+from pipeline.search.trainable import RUNGS, SearchTrainable
 from pipeline.search.trial import Job, trial_key
 
 FAILURES_PER_TRIAL = 2
 """The search gives up after so many failed trials per trial asked for."""
 
+End = Literal["finished", "stopped", "failed", "put down"]
+"""How a trial ended: to count, to count without a network, not to count, or to go on another time."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A trial that was handed out."""
+    """A trial that was handed out; `reached` iterations were trained before it was put down or its driver died."""
 
     number: int
     key: str
     point: Point
+    reached: int = 0
 
 
 class Observer(Protocol):
@@ -45,61 +51,100 @@ class Observer(Protocol):
     def reached(self, asked: Asked, result: dict[str, Any]) -> None:
         """A rung is done."""
 
-    def ended(self, asked: Asked, record: dict[str, Any], failed: str | None) -> None:
-        """A trial ended; `failed` is the reason why it does not count."""
+    def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:
+        """A trial ended, for a reason if it did not finish."""
 
 
 class LedgerSearcher(Searcher):
-    """Gives Tune what the ledger asks for until so many trials have finished.
+    """Gives Tune what the ledger asks for until so many trials count, and judges them at their rungs.
 
-    Args:
-        wanted: finished trials to reach; failed ones are replaced, up to FAILURES_PER_TRIAL per wanted one.
+    Failed trials are replaced, up to FAILURES_PER_TRIAL per wanted one.
     """
 
-    def __init__(self, ledger: Ledger, study: str, store: str, wanted: int, seed: int, observer: Observer) -> None:
+    def __init__(
+        self, config: SearchConfig, ledger: Ledger, study: str, store: Store, spending: Spending, observer: Observer
+    ) -> None:
         super().__init__()
-        self._ledger, self._study, self._store = ledger, study, store
-        self._wanted, self._seed, self._observer = wanted, seed, observer
+        self._config, self._ledger, self._study, self._store = config, ledger, study, store
+        self._spending, self._observer = spending, observer
         self._failed_before = ledger.failed
         self._asked: dict[str, Asked] = {}
+        self._judged: dict[str, tuple[dict[str, Any], End, str]] = {}
 
     @property
     def gave_up(self) -> bool:
         """Too many trials failed since the start."""
-        return self._ledger.failed - self._failed_before > FAILURES_PER_TRIAL * self._wanted
+        return self._ledger.failed - self._failed_before > FAILURES_PER_TRIAL * self._config.trials
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's config; None while the running ones may be enough."""
-        if self._ledger.finished >= self._wanted or self.gave_up:
+        if self._ledger.done >= self._config.trials or self.gave_up or self._spending.reached:
             return Searcher.FINISHED
-        if self._ledger.finished + self._ledger.running >= self._wanted:
+        if self._ledger.done + self._ledger.running >= self._config.trials:
             return None
         number, point = self._ledger.ask()
-        asked = Asked(number=number, key=trial_key(self._study, point, self._seed), point=point)
+        key = trial_key(self._study, number, point, self._config.seed)
+        asked = Asked(number=number, key=key, point=point, reached=self._store.reached(key))
         self._asked[trial_id] = asked
         self._observer.started(asked)
         return {
             "number": number,
-            "key": asked.key,
-            "seed": self._seed,
+            "key": key,
+            "seed": self._config.seed,
             "point": point.to_json(),
-            "store": self._store,
+            "store": self._store.url,
+            "scored": [round(share * RUNGS) for share in self._config.stopping.rungs],
         }
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Pass a rung on."""
-        self._observer.reached(self._asked[trial_id], result)
+    def judge(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Take a rung's result; whether the trial goes on."""
+        asked = self._asked[trial_id]
+        if "reached" in result:
+            self._observer.reached(asked, result)
+        spent = json.loads(result.get("spent", "{}"))
+        self._spending.running(trial_id, spent)
+        if result.get("done"):
+            return True
+        if "score" in result and not self._is_good(asked, result["rung"], score := json.loads(result["score"])):
+            record = self._priced(score | spent | {"key": asked.key})
+            self._ledger.stop(asked.number, record)
+            self._store.forget(asked.key)
+            self._judged[trial_id] = record, "stopped", f"others were better at {result['rung']} tenths"
+        elif limit := self._spending.reached:
+            self._judged[trial_id] = {}, "put down", limit
+        return trial_id not in self._judged
+
+    def _is_good(self, asked: Asked, rung: int, score: dict[str, float]) -> bool:
+        values = [-score["psnr_db"], *(score[COSTS[cost]] for cost in self._config.objectives)]
+        scores = self._ledger.score(asked.number, rung, values)
+        return goes_on(list(scores.values()), list(scores).index(asked.number), self._config.stopping.keep)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Write a trial's end into the ledger, then tell."""
         asked = self._asked.pop(trial_id)
-        record = json.loads((result or {}).get("record", "{}"))
-        failed = (result or {}).get("failed") or (None if record and not error else "the worker died or raised")
-        if failed:
-            self._ledger.fail(asked.number, failed, record | {"key": asked.key})
+        if trial_id in self._judged:
+            record, end, reason = self._judged.pop(trial_id)
         else:
-            self._ledger.finish(asked.number, record | {"key": asked.key})
-        self._observer.ended(asked, record, failed)
+            record, end, reason = self._write_end(asked, result or {}, error)
+        self._spending.ended(trial_id, record.get("usd", 0.0))
+        self._observer.ended(asked, record, end, reason or None)
+
+    def _write_end(self, asked: Asked, result: dict[str, Any], error: bool) -> tuple[dict[str, Any], End, str]:
+        found = json.loads(result.get("record", "{}"))
+        record = self._priced(json.loads(result.get("spent", "{}")) | found | {"key": asked.key})
+        reason = result.get("failed") or ("" if found and not error else "the worker died or raised")
+        if reason:
+            self._ledger.fail(asked.number, reason, record)
+            return record, "failed", reason
+        self._ledger.finish(asked.number, record)
+        return record, "finished", ""
+
+    def _priced(self, record: dict[str, Any]) -> dict[str, Any]:
+        return record | {"usd": self._spending.rates.usd(record)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, for the copies that Tune pickles and nobody reads: the ledger is the state."""
+        return {}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is the state."""
@@ -108,102 +153,86 @@ class LedgerSearcher(Searcher):
         """Nothing: the ledger is the state."""
 
 
-def require_answer(address: str, patience_s: float = 5.0) -> None:
-    """Refuse at once a cluster address where nobody listens: Ray itself would try for minutes.
+class Judged(FIFOScheduler):
+    """Trials in the order in which they come; each goes on as long as the searcher finds it good."""
 
-    Args:
-        address: as RAY_ADDRESS holds it; one without a port (`auto`, `local`) is left to Ray.
+    def __init__(self, searcher: LedgerSearcher) -> None:
+        super().__init__()
+        self._searcher = searcher
 
-    Raises:
-        UserError: nobody listens there.
-    """
-    place = re.fullmatch(r"(?:\w+://)?\[?([^/\[\]]+)\]?:(\d{1,5})", address)
-    if place is None:
-        return
-    try:
-        socket.create_connection((place[1], int(place[2])), timeout=patience_s).close()
-    except (OSError, OverflowError) as error:
-        raise UserError(
-            f"no Ray cluster answers at RAY_ADDRESS={address} ({error}): start it, or unset RAY_ADDRESS to search here"
-        ) from error
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as of the searcher."""
+        return {}
+
+    def on_trial_result(self, tune_controller: object, trial: TuneTrial, result: dict[str, Any]) -> str:
+        """Ask the searcher."""
+        verdict: str = self.CONTINUE if self._searcher.judge(trial.trial_id, result) else self.STOP
+        return verdict
 
 
-def connect(config: SearchConfig) -> Callable[[], None]:
-    """Join the cluster that RAY_ADDRESS names, or start one here with the dashboard off; returns what ends it.
-
-    Raises:
-        UserError: no cluster answers there, or one trial needs more than this machine has.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-    address = os.environ.get("RAY_ADDRESS")
-    if address:
-        require_answer(address)
-    quiet = {"log_to_driver": False, "configure_logging": True, "logging_level": "ERROR"}
-    try:
-        if address:
-            ray.init(address=address, **quiet)
-        else:
-            ray.init(address="local", include_dashboard=False, **quiet)
-    except (ConnectionError, ValueError, RuntimeError, AuthenticationError) as error:
-        if not address:
-            raise UserError(f"cannot start a local Ray: {error}") from error
-        raise UserError(
-            f"cannot use the Ray cluster at RAY_ADDRESS={address}: {error}; if it asks for a token, set "
-            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to what `ray get-auth-token` prints on its head; it must run Ray "
-            f"{ray.__version__} as here; or unset RAY_ADDRESS to search here"
-        ) from error
-    have = ray.cluster_resources()
-    need = {"CPU": config.resources.cpus_per_trial, "GPU": config.resources.gpus_per_trial}
-    for kind, amount in need.items():
-        if amount > have.get(kind, 0.0) and not address:
-            ray.shutdown()
-            raise UserError(
-                f"search.resources: a trial asks for {amount:g} {kind}, this machine has {have.get(kind, 0.0):g}: "
-                f"lower {kind.lower()}s_per_trial, or set RAY_ADDRESS to a cluster that has them"
-            )
-    return ray.shutdown
+def spent_usd(records: Iterable[dict[str, Any]]) -> float:
+    """Dollars of ended trials, as their records say."""
+    return sum(row["metrics"].get("usd", 0.0) for row in records)
 
 
 def run_search(
-    config: SearchConfig, job: Job, ledger: Ledger, study: str, state: Path, store: str, observer: Observer
+    config: SearchConfig,
+    job: Job,
+    ledger: Ledger,
+    study: str,
+    state: Path,
+    store: Store,
+    spending: Spending,
+    observer: Observer,
 ) -> None:
-    """Search until `config.trials` trials have finished.
+    """Search until `config.trials` trials have finished or were stopped, or a limit is reached.
 
     Raises:
-        UserError: no usable Ray, or too many trials failed.
+        UserError: no usable Ray, too many trials failed, or a limit was reached before any trial finished.
     """
-    searcher = LedgerSearcher(ledger, study, store, config.trials, config.seed, observer)
-    if ledger.finished >= config.trials:
-        return
-    end = connect(config)
-    try:
-        trainable = tune.with_resources(
-            tune.with_parameters(SearchTrainable, job=job),
-            {"cpu": config.resources.cpus_per_trial, "gpu": config.resources.gpus_per_trial},
-        )
-        tune.Tuner(
-            trainable,
-            tune_config=tune.TuneConfig(
-                search_alg=tune.search.ConcurrencyLimiter(searcher, max_concurrent=config.resources.concurrent),
-                num_samples=-1,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=str(state.resolve()),
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=config.resources.max_failures),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                log_to_file=False,
-            ),
-        ).fit()
-    finally:
-        end()
-    if ledger.finished < config.trials:
+    if ledger.done < config.trials:
+        _tune(config, job, LedgerSearcher(config, ledger, study, store, spending, observer), state)
+    if ledger.done >= config.trials:
+        ledger.close()
+    elif limit := spending.reached:
+        if not ledger.finished:
+            raise UserError(f"the search reached {limit} before any trial finished: raise it and run again")
+    else:
         raise UserError(
-            f"the search ended early: {ledger.failed} trials failed and only {ledger.finished} of {config.trials} "
+            f"the search ended early: {ledger.failed} trials failed and only {ledger.done} of {config.trials} "
             f"finished; the reasons stand in MLflow and above. Lower search.space.lambda1, or train longer"
         )
+
+
+def _tune(config: SearchConfig, job: Job, searcher: LedgerSearcher, state: Path) -> None:
+    end = connect(config.resources)
+    try:
+        make_tuner(tune.with_parameters(SearchTrainable, job=job), searcher, config.resources, state).fit()
+    finally:
+        end()
+
+
+def make_tuner(trainable: Any, searcher: LedgerSearcher, resources: Resources, state: Path) -> tune.Tuner:
+    """Tune as a search uses it: trials as the searcher gives them, on the resources, in processes that are used again.
+
+    Args:
+        trainable: a class; its results are those of `SearchTrainable`.
+        state: folder of Tune's own records, which are never read again.
+    """
+    return tune.Tuner(
+        tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
+        tune_config=tune.TuneConfig(
+            search_alg=tune.search.ConcurrencyLimiter(searcher, max_concurrent=resources.concurrent),
+            scheduler=Judged(searcher),
+            num_samples=-1,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(state.resolve()),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=resources.max_failures),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            log_to_file=False,
+        ),
+    )

@@ -1,37 +1,89 @@
-"""Where trials leave their networks: a folder of any file system that fsspec knows, so local disk or `s3://`."""
+"""Where trials leave their networks and checkpoints: any file system that fsspec knows, so local disk or `s3://`.
+
+networks/KEY/*                       of an ended trial; record.json comes last and says that the rest is there
+checkpoints/KEY/ITERATION.safetensors  of one under way: the last KEPT
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
 
+RECORD = "record.json"
+KEPT = 2
+"""Checkpoints of a trial: should the newest be damaged, one rung more is lost and not the trial."""
+
 
 class Store:
-    """Files by trial key.
+    """Files by trial key; every file appears whole or not at all.
 
     Args:
-        url: a local folder or `s3://bucket/prefix`; what every worker can reach.
+        url: a local folder or `s3://bucket/prefix`; what the driver and every worker can reach.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._files, self._base = fsspec.url_to_fs(url)
+        self._files, self._base = fsspec.url_to_fs(url, use_listings_cache=False)
 
-    def put(self, key: str, folder: Path) -> None:
-        """Copy a folder's files under the key."""
-        place = f"{self._base}/{key}"
-        self._files.makedirs(place, exist_ok=True)
+    def put(self, key: str, folder: Path, record: dict[str, Any]) -> None:
+        """Keep an ended trial: a folder's files, and then its record; its checkpoints go."""
         for path in sorted(folder.iterdir()):
-            self._files.pipe_file(f"{place}/{path.name}.part", path.read_bytes())
-            self._files.mv(f"{place}/{path.name}.part", f"{place}/{path.name}")
+            self._write(f"networks/{key}/{path.name}", path.read_bytes())
+        self._write(f"networks/{key}/{RECORD}", json.dumps(record, allow_nan=False).encode())
+        self.forget(key)
 
     def get(self, key: str, folder: Path) -> None:
-        """Copy what lies under the key into a folder.
+        """Copy an ended trial's files into a folder.
 
         Raises:
             FileNotFoundError: nothing lies there.
         """
-        for name in self._files.ls(f"{self._base}/{key}", detail=False):
-            if not name.endswith(".part"):
-                (folder / Path(name).name).write_bytes(self._files.cat_file(name))
+        for name in self._files.ls(f"{self._base}/networks/{key}", detail=False):
+            if not name.endswith((".part", RECORD)):
+                (folder / PurePosixPath(name).name).write_bytes(self._files.cat_file(name))
+
+    def record(self, key: str) -> dict[str, Any] | None:
+        """What an ended trial was kept with; None for one that has not ended."""
+        try:
+            found: dict[str, Any] = json.loads(self._files.cat_file(f"{self._base}/networks/{key}/{RECORD}"))
+        except FileNotFoundError:
+            return None
+        return found
+
+    def keep(self, key: str, iteration: int, checkpoint: bytes) -> None:
+        """Keep a checkpoint; those before the last KEPT go."""
+        self._write(f"checkpoints/{key}/{iteration:09d}.safetensors", checkpoint)
+        for name in self._checkpoints(key)[KEPT:]:
+            self._files.rm_file(name)
+
+    def reached(self, key: str) -> int:
+        """The iteration of a trial's newest checkpoint; 0 without one."""
+        names = self._checkpoints(key)
+        return int(PurePosixPath(names[0]).stem) if names else 0
+
+    def checkpoints(self, key: str) -> Iterator[bytes]:
+        """A trial's checkpoints, the newest first."""
+        for name in self._checkpoints(key):
+            yield self._files.cat_file(name)
+
+    def forget(self, key: str) -> None:
+        """Remove a trial's checkpoints."""
+        for name in self._checkpoints(key):
+            self._files.rm_file(name)
+
+    def _checkpoints(self, key: str) -> list[str]:
+        try:
+            names = self._files.ls(f"{self._base}/checkpoints/{key}", detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted((name for name in names if name.endswith(".safetensors")), reverse=True)
+
+    def _write(self, name: str, data: bytes) -> None:
+        place = f"{self._base}/{name}"
+        self._files.makedirs(str(PurePosixPath(place).parent), exist_ok=True)
+        self._files.pipe_file(f"{place}.part", data)
+        self._files.mv(f"{place}.part", place)

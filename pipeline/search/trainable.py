@@ -1,4 +1,8 @@
-"""A trial as Ray Tune sees it: one rung per step, so that progress shows and a worker can be used again."""
+"""A trial as Ray Tune sees it: one rung per step, so that progress shows and a worker can be used again.
+
+A checkpoint lies in the store after every rung. A trial whose worker, node or driver died goes on from there; one that
+had ended says so at once.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +25,41 @@ RUNGS = 10
 
 
 class SearchTrainable(tune.Trainable):
-    """Runs `Trial`; its config holds `number`, `key`, `seed`, `point` and the `store`'s place."""
+    """Runs `Trial`.
+
+    Its config holds `number`, `key`, `seed`, `point`, the `store`'s place, and `scored`: the rungs at which the trial
+    is scored, so that it can be compared with others.
+    """
 
     def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
-        """Start a trial; Tune passes the job from the object store."""
+        """Start a trial or go on with it; Tune passes the job from the object store."""
         if job is not None:
             self._job = job
         keep_freed_memory()
         torch.set_num_threads(max(1, int(self._job.cpus)))
         self._store = Store(config["store"])
-        self._trial = Trial(self._job, Point(**config["point"]), config["seed"])
-        self._rung = 0
+        self._ended = self._store.record(config["key"])
+        if self._ended is None:
+            self._trial = self._begin()
+            self._rung = sum(self._until(rung) <= self._trial.iteration for rung in range(1, RUNGS))
+        else:
+            self._store.forget(config["key"])
+
+    def _begin(self) -> Trial:
+        point, seed = Point(**self.config["point"]), self.config["seed"]
+        for checkpoint in self._store.checkpoints(self.config["key"]):
+            try:
+                return Trial(self._job, point, seed, checkpoint)
+            except ValueError as error:
+                print(f"trial {self.config['number']}: {error}")
+        return Trial(self._job, point, seed)
+
+    def _until(self, rung: int) -> int:
+        return round(rung * self._job.schedule.iterations / RUNGS)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another trial without a new process."""
+        self.config = new_config
         self.setup(new_config)
         return True
 
@@ -42,35 +67,39 @@ class SearchTrainable(tune.Trainable):
         """Train one rung; after the last one measure, and hand the network to the store.
 
         Returns:
-            `reached` iterations, `phase`, `loss`; with `done`, either `record` (figures, as JSON text: Tune flattens
-            nested results) or `failed` (a reason), or both.
+            `reached` iterations, `phase`, `loss` (not where a report covers several rungs), `rung`, `spent`, at a scored
+            rung `score`; with `done`, either
+            `record` (figures) or `failed` (a reason), or both. What is nested is JSON text: Tune flattens results.
         """
+        if self._ended is not None:
+            return {"done": True, **self._ended}
         self._rung += 1
-        until = round(self._rung * self._job.schedule.iterations / RUNGS)
         try:
-            last = self._train(until)
+            last = self._train(self._until(self._rung))
         except Diverged as error:
-            return {"done": True, "failed": f"diverged: {error}"}
-        if self._rung < RUNGS:
-            return last
-        return last | self._end()
+            return {"done": True, "failed": f"diverged: {error}", "spent": json.dumps(self._trial.spent())}
+        if self._rung == RUNGS:
+            return last | {"done": True} | self._end()
+        last |= {"rung": self._rung, "spent": json.dumps(self._trial.spent())}
+        if self._rung in self.config["scored"]:
+            last["score"] = json.dumps(self._trial.score())
+        self._store.keep(self.config["key"], self._trial.iteration, self._trial.checkpoint())
+        return last
 
     def _train(self, until: int) -> dict[str, Any]:
         shown: dict[str, Any] = {}
-        while (progress := self._trial.advance()) is not None:
+        while self._trial.iteration < until and (progress := self._trial.advance()) is not None:
             shown = {"reached": progress.iteration, "phase": progress.phase, "loss": progress.loss}
-            if progress.iteration >= until:
-                break
         return shown
 
-    def _end(self) -> dict[str, Any]:
+    def _end(self) -> dict[str, str]:
         for _ in iter(self._trial.advance, None):
             pass
         record = self._trial.measure()
-        with tempfile.TemporaryDirectory() as folder:
-            self._trial.save(Path(folder))
-            self._store.put(self.config["key"], Path(folder))
-        ended: dict[str, Any] = {"done": True, "record": json.dumps(record, allow_nan=False)}
+        ended = {"record": json.dumps(record, allow_nan=False)}
         if reason := dead_slider(record["response"], self._job.dense_response):
             ended["failed"] = reason
+        with tempfile.TemporaryDirectory() as folder:
+            self._trial.save(Path(folder))
+            self._store.put(self.config["key"], Path(folder), ended)
         return ended

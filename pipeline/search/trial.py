@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,20 @@ from tatsnet.cost import effect_cost
 from tatsnet.data import PairSampler, PhotoPack, batches
 from tatsnet.degradation import evaluation_grid
 from tatsnet.evaluation import DEAD_RANGE, EvalPhoto, Response, oracle_psnr, response
+from tatsnet.files import pack, unpack
 from tatsnet.latency_model import LatencyTable, dense_ms, predict
 from tatsnet.masked import MaskedNetwork
 from tatsnet.settings import MethodConfig, Schedule, TrainConfig
-from tatsnet.training import Progress, pick_device, search
+from tatsnet.training import ITERATION, Progress, pick_device, search
 
 REFERENCE_SIDE = 256
 """FLOPs ratios are taken at this size; they hold at every even size but for the controller's few thousand FLOPs."""
 
 EFFECTS = 27
 """M of the latency, as of the FLOPs that are minimised."""
+
+GRID = [degradation.task for degradation in evaluation_grid()]
+SECONDS = "seconds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,20 +60,27 @@ class Job:
     latency: LatencyTable | None = None
 
 
-def trial_key(study: str, point: Point, seed: int) -> str:
-    """A trial's identity: the same study, point and seed train the same network."""
-    return hashlib.sha256(f"{study} {sorted(point.to_json().items())} {seed}".encode()).hexdigest()[:16]
+def trial_key(study: str, number: int, point: Point, seed: int) -> str:
+    """A trial's identity: the same study, number, point and seed train the same network."""
+    return hashlib.sha256(f"{study} {number} {sorted(point.to_json().items())} {seed}".encode()).hexdigest()[:16]
 
 
 class Trial:
-    """A search trial in rungs, so that whoever runs it can look in between.
+    """A search trial that whoever runs it can look at, put down, and take up again elsewhere.
+
+    Args:
+        checkpoint: of a trial that was put down; None begins.
 
     Raises:
+        ValueError: a checkpoint that is damaged, or of another trial.
         Diverged: from `advance`, when the loss is not finite.
     """
 
-    def __init__(self, job: Job, point: Point, seed: int) -> None:
-        self.job, self.point = job, point
+    def __init__(self, job: Job, point: Point, seed: int, checkpoint: bytes | None = None) -> None:
+        self.job, self.point, self._seed = job, point, seed
+        state = None if checkpoint is None else unpack(checkpoint, Path("the checkpoint"), "the trial begins anew")
+        self._seconds_before = 0.0 if state is None else float(state.pop(SECONDS))
+        done = 0 if state is None else int(state[ITERATION])
         self._began = time.perf_counter()
         self.device = pick_device(job.train.device)
         generator = torch.Generator().manual_seed(seed)
@@ -84,38 +96,71 @@ class Trial:
             relative=objective.variant.relative,
             seed=seed + 1,
         )
-        ready = batches(sampler, 0, job.schedule.iterations, job.train)
-        self._steps: Iterator[Progress] = search(
-            self.model, objective, ready, job.schedule, job.train, self.device, generator
+        ready = batches(sampler, done, job.schedule.iterations, job.train)
+        self._training = search(
+            self.model, objective, ready, job.schedule, job.train, self.device, generator, resume=state
         )
+
+    @property
+    def iteration(self) -> int:
+        """Finished iterations."""
+        return self._training.iteration
+
+    @property
+    def seconds(self) -> float:
+        """Worked on it so far, before it was put down too."""
+        return self._seconds_before + time.perf_counter() - self._began
 
     def advance(self) -> Progress | None:
         """Train up to the next report; None when the training has ended."""
-        return next(self._steps, None)
+        return next(self._training, None)
+
+    def checkpoint(self) -> bytes:
+        """All that it takes to go on from here, as a safetensors file."""
+        return pack({**self._training.state(), SECONDS: torch.tensor(self.seconds, dtype=torch.float64)})
+
+    def score(self) -> dict[str, float]:
+        """Validation PSNR and costs as they would be if the search ended here; the trial goes on as if unseen."""
+        model = copy.deepcopy(self.model)
+        if not model.is_frozen:
+            model.freeze(torch.Generator().manual_seed(self._seed))
+        return self._figures(model, model.architecture(GRID))
 
     def measure(self) -> dict[str, Any]:
         """The figures of the trained network on the validation crops."""
         self.model.eval()
-        architecture = self.model.architecture([degradation.task for degradation in evaluation_grid()])
+        architecture = self.model.architecture(GRID)
         answers = response(self.model, self.job.valid, self.device)
-        seconds = time.perf_counter() - self._began
         return {
-            "psnr_db": oracle_psnr(self.model, self.job.valid, self.device),
-            **{
-                f"flops_ratio_m{m}": effect_cost(architecture, REFERENCE_SIDE, REFERENCE_SIDE, m).ratio for m in (1, 27)
-            },
-            **latency_figures(self.job.latency, architecture),
+            **self._figures(self.model, architecture),
+            "flops_ratio_m1": effect_cost(architecture, REFERENCE_SIDE, REFERENCE_SIDE, 1).ratio,
             "shared_layers_pct": architecture.shared_percent,
             "dead_points": dead_points(architecture.patterns, self.job.method.least_channels),
             "patterns": len(architecture.patterns),
             "response": {axis: {"range": a.range, "evenness": a.evenness} for axis, a in answers.items()},
+            **self.spent(),
+        }
+
+    def spent(self) -> dict[str, float]:
+        """Seconds of wall clock, of CPUs and of GPUs, and hours of what it runs on."""
+        seconds, job = self.seconds, self.job
+        return {
             "seconds": seconds,
-            "device_hours": seconds / 3600 * (self.job.gpus or self.job.cpus),
+            "cpu_seconds": seconds * job.cpus,
+            "gpu_seconds": seconds * job.gpus,
+            "device_hours": seconds / 3600 * (job.gpus or job.cpus),
+        }
+
+    def _figures(self, model: MaskedNetwork, architecture: Architecture) -> dict[str, float]:
+        return {
+            "psnr_db": oracle_psnr(model, self.job.valid, self.device),
+            "flops_ratio_m27": effect_cost(architecture, REFERENCE_SIDE, REFERENCE_SIDE, EFFECTS).ratio,
+            **latency_figures(self.job.latency, architecture),
         }
 
     def save(self, folder: Path) -> None:
         """Write the network and its architecture."""
-        architecture = self.model.architecture([degradation.task for degradation in evaluation_grid()])
+        architecture = self.model.architecture(GRID)
         (folder / "architecture.json").write_text(dumps(architecture), encoding="utf-8")
         meta = {"variant": self.point.variant}
         save_masked(

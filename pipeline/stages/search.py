@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ from pipeline.layout import CLEAN, EVAL, FIGURES, STATE, SUPERNET, TRAIN_PIXELS,
 from pipeline.models import code_version, key_of, responses_from_json
 from pipeline.progress import duration, say
 from pipeline.search.latency import table_of_study
-from pipeline.search.ledger import Ledger, sqlite
-from pipeline.search.runner import Asked, run_search
+from pipeline.search.ledger import Ledger, database, sqlite
+from pipeline.search.runner import Asked, End, run_search, spent_usd
+from pipeline.search.spending import Rates, Spending
 from pipeline.search.store import Store
 from pipeline.search.trial import Job
 from pipeline.stage import Context, Stage, main
-from pipeline.tracking import Run
+from pipeline.tracking import Run, Status
 from pipeline.tracking.keys import TRIAL_STAGE
 from tatsnet.architecture import NetworkConfig
 from tatsnet.bench.cells import machine
@@ -26,6 +28,8 @@ from tatsnet.checkpoint import load_dense
 from tatsnet.latency_model import LatencyTable, dense_ms
 
 RESPONSES = ("range", "evenness")
+STATUS: dict[End, Status] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "put down": "KILLED"}
+SUMMED = ("device_hours", "cpu_seconds", "gpu_seconds", "usd")
 RECORDED = ("device", "runtime", "threads", "size")
 """What a run and `search/trials.json` say of a table of latencies."""
 
@@ -89,14 +93,15 @@ class Reporter:
     def __init__(self, context: Context, ledger: Ledger, study: str) -> None:
         self._context, self._ledger, self._study = context, ledger, study
         self._runs: dict[int, Run] = {}
-        self._began, self._done_before = time.monotonic(), ledger.finished
+        self._began, self._done_before = time.monotonic(), ledger.done
         self._wanted = context.params.search.trials
         self._total = context.params.search.schedule.iterations
 
     def started(self, asked: Asked) -> None:
         point = asked.point
+        begins = f"goes on from iteration {asked.reached}" if asked.reached else "starts"
         say(
-            f"search  trial {asked.number} starts: {point.variant}  lambda1 {point.lambda1:.2g}  "
+            f"search  trial {asked.number} {begins}: {point.variant}  lambda1 {point.lambda1:.2g}  "
             f"lambda2 {point.lambda2:.2g}  gamma {point.gamma:.2f}"
         )
         run = self._context.tracker.start(
@@ -116,33 +121,37 @@ class Reporter:
                 f"loss {result['loss']:.4f}  {self._left()}"
             )
 
-    def ended(self, asked: Asked, record: dict[str, Any], failed: str | None) -> None:
+    def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:
         run = self._runs.pop(asked.number)
         numbers = {name: float(value) for name, value in record.items() if isinstance(value, int | float)}
         answers = record.get("response", {})
         numbers |= {f"response_{axis}_{n}": answers[axis][n] for axis in answers for n in RESPONSES}
         run.metrics(numbers)
-        if failed:
-            run.tags({"reason": failed})
-        run.finish("FAILED" if failed else "FINISHED")
-        figures = (
-            f"{record['psnr_db']:.2f} dB, FLOPs {100 * record['flops_ratio_m1']:.1f} % (M = 1) "
-            f"{100 * record['flops_ratio_m27']:.1f} % (M = 27), {record['shared_layers_pct']:.0f} % shared"
-            if record
-            else ""
-        )
-        if "latency_ratio_m27" in record:
-            figures += f", time {100 * record['latency_ratio_m27']:.1f} % (M = 27)"
-        say(f"search  trial {asked.number} {'FAILED: ' + failed if failed else 'finished'}  {figures}  {self._left()}")
+        run.tags({"state": end, "reason": reason or ""})
+        run.finish(STATUS[end])
+        said = end if reason is None else f"{end.upper() if end == 'failed' else end}: {reason}"
+        say(f"search  trial {asked.number} {said}  {figures(record)}  {self._left()}")
 
     def _left(self) -> str:
-        done = self._ledger.finished
+        done = self._ledger.done
         made = done - self._done_before
-        text = f"[{done}/{self._wanted} trials finished"
+        text = f"[{done}/{self._wanted} trials done"
         if made:
             rest = (time.monotonic() - self._began) / made * (self._wanted - done)
             text += f", about {duration(max(rest, 0))} left"
         return text + "]"
+
+
+def figures(record: dict[str, Any]) -> str:
+    """What is known of a trial, for the terminal."""
+    parts = {
+        "psnr_db": "{:.2f} dB",
+        "flops_ratio_m1": "FLOPs {:.1%} (M = 1)",
+        "flops_ratio_m27": "FLOPs {:.1%} (M = 27)",
+        "latency_ratio_m27": "time {:.1%} (M = 27)",
+        "shared_layers_pct": "{:.0f} % shared",
+    }
+    return ", ".join(text.format(record[name]) for name, text in parts.items() if name in record)
 
 
 def collect(
@@ -179,24 +188,45 @@ def latency_facts(table: LatencyTable, network: NetworkConfig) -> dict[str, Any]
     return {name: getattr(table, name) for name in RECORDED} | {"dense_ms": dense_ms(table, network)}
 
 
+def open_ledger(context: Context, study: str, state: Path) -> Ledger:
+    """The study: in the database that TATSNET_STUDY names, else in a file of the project."""
+    url = os.environ.get("TATSNET_STUDY")
+    return Ledger(database(url) if url else sqlite(state / "study.db"), study, context.params.search)
+
+
+def open_store(study: str, state: Path) -> Store:
+    """Where trials leave what they make: under the place that TATSNET_STORE names, else in a folder of the project."""
+    place = os.environ.get("TATSNET_STORE")
+    if place is None and os.environ.get("RAY_ADDRESS"):
+        say("search  trials write into this machine's .state: other nodes need TATSNET_STORE=s3://bucket/prefix")
+    return Store(f"{place.rstrip('/')}/{study}" if place else str((state / "store").resolve()))
+
+
 def work(context: Context) -> None:
     """Search, then hand over what was found."""
     study = study_key(context.root, context.params)
     state = context.root / STATE / "search" / study
-    ledger = Ledger(sqlite(state / "study.db"), study, context.params.search)
-    if ledger.finished:
-        say(f"search  goes on with a study of {ledger.finished} finished trials")
-    store = Store(str((Path(state) / "networks").resolve()))
+    ledger, store = open_ledger(context, study, state), open_store(study, state)
+    if ledger.done:
+        say(f"search  goes on with a study of {ledger.finished} finished and {ledger.stopped} stopped trials")
+    spending = Spending(
+        Rates.of(context.params.cost), context.params.search.limits, before_usd=spent_usd(ledger.records())
+    )
     reporter = Reporter(context, ledger, study)
     latency = latency_table(context, state)
-    run_search(context.params.search, make_job(context, latency), ledger, study, state, store.url, reporter)
+    job = make_job(context, latency)
+    run_search(context.params.search, job, ledger, study, state, store, spending, reporter)
+    if limit := spending.reached:
+        say(f"search  ends with what it has at {limit}; a higher limit and `dvc repro` go on")
     finished = collect(context, ledger, study, store, latency)
+    rows = [row["metrics"] for row in ledger.records()]
     context.run.metrics(
         {
             "finished": len(finished),
+            "stopped": ledger.stopped,
             "failed": ledger.failed,
             "best_psnr_db": max(row["metrics"]["psnr_db"] for row in finished),
-            "device_hours": sum(row["metrics"]["device_hours"] for row in finished),
+            **{name: sum(row.get(name, 0.0) for row in rows) for name in SUMMED},
         }
     )
     context.run.artifact(context.root / TRIALS_FILE)

@@ -218,7 +218,7 @@ def test_an_unknown_key_gets_a_suggestion(tmp_path: Path, section: str, entry: s
 
 @pytest.mark.parametrize("value", ["{variant: TA+TSNet, lambda1: 1.0, lambda2: 1.0e-2, gamma: 0.9}"])
 def test_a_suggestion_must_lie_in_the_space(tmp_path: Path, value: str) -> None:
-    text = QUICK.replace("  resources:", f"    - {value}\n  resources:")
+    text = QUICK.replace("  stopping:", f"    - {value}\n  stopping:")
     line = text.splitlines().index(f"    - {value}") + 1
     count = len(yaml.safe_load(QUICK)["search"]["suggestions"])
     said = refusal(tmp_path, text)

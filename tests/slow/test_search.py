@@ -1,7 +1,4 @@
-"""Real searches, on a real Ray, ended by divergence, SIGKILL, Ctrl-C and dying workers: the count stays exact.
-
-Only processes that a test has started are killed: by the id that `Popen` gave, or found by its session.
-"""
+"""Real searches, on a real Ray, ended by divergence, SIGKILL, Ctrl-C and dying workers: the count stays exact."""
 
 from __future__ import annotations
 
@@ -9,25 +6,18 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import shutil
 import signal
-import socket
-import subprocess
-import sys
-import tempfile
+import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from pipeline.search.space import Point
-from pipeline.search.trial import Trial
-from pipeline.stages import degrade, download, pretrain, select
-from pipeline.stages.search import make_job
+from pipeline.layout import WEIGHTS
+from pipeline.stages import select
 from pipeline.tracking import last_run_id, open_tracker
 from pipeline.tracking.keys import TRIAL_STAGE
 from tatsnet.architecture import Architecture
@@ -35,114 +25,13 @@ from tatsnet.checkpoint import load_masked
 from tatsnet.degradation import evaluation_grid
 from tatsnet.latency_model import LatencyTable, predict
 from tests.pipeline.stages.project import context
-from tests.profiles.tiny import tiny_photos, tiny_profile
+from tests.profiles.tiny import tiny_profile
+from tests.slow.searches import FOLDER, TOLD, kept, kill, searching, suggested, trainers, trials
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-FOLDER = {"data.source": "folder", "data.folder": "photos"}
 TASKS = [degradation.task for degradation in evaluation_grid()]
 POINT = ("variant", "lambda1", "lambda2", "gamma")
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder as the stages before the search leave it."""
-    root = tmp_path_factory.mktemp("prepared")
-    tiny_photos(root / "photos")
-    made = context(root, FOLDER | {"data.folder": str(root / "photos")})
-    for stage in (download, degrade, pretrain):
-        stage.work(made)
-    return root
-
-
-@pytest.fixture
-def project(prepared: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(prepared, tmp_path / "project"))
-
-
-def session_of(leader: int) -> Iterator[tuple[int, str]]:
-    """The processes of a session: id and command line."""
-    for place in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            if os.getsid(int(place.name)) == leader:
-                yield int(place.name), (place / "cmdline").read_text()
-
-
-def trainers(leader: int) -> list[int]:
-    """The processes of a session that train a trial."""
-    return [pid for pid, name in session_of(leader) if "Trainable" in name]
-
-
-def end_session(process: subprocess.Popen[bytes]) -> None:
-    """Kill a session that a test has started."""
-    process.kill()
-    for pid, _ in session_of(process.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
-
-
-class Search:
-    """The search stage as a process in a session of its own; it writes into files, which no orphan keeps open."""
-
-    def __init__(self, root: Path, source: Path, **environment: str) -> None:
-        place = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(source)} | environment
-        self._out, self._err = root / "out.txt", root / "err.txt"
-        with self._out.open("w") as out, self._err.open("w") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.stages.search"],
-                cwd=root,
-                env=place,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-
-    @property
-    def lines(self) -> list[str]:
-        """What it has said so far."""
-        return self._out.read_text(encoding="utf-8").splitlines()
-
-    def until(self, pattern: str, patience_s: float = 90.0) -> None:
-        """Wait for a line that matches."""
-        deadline = time.monotonic() + patience_s
-        while not any(re.search(pattern, line) for line in self.lines):
-            assert self.process.poll() is None, f"ended without {pattern!r}: {self.told()}"
-            assert time.monotonic() < deadline, f"no {pattern!r} within {patience_s:g} s: {self.told()}"
-            time.sleep(0.05)
-
-    def end(self, patience_s: float = 90.0) -> int:
-        """Wait for the end; the exit status."""
-        try:
-            return self.process.wait(patience_s)
-        except subprocess.TimeoutExpired as error:
-            raise AssertionError(f"still runs after {patience_s:g} s: {self.told()}") from error
-
-    def told(self) -> str:
-        """Everything it said, for a failed test."""
-        return "\n".join(self.lines) + self.errors()
-
-    def errors(self) -> str:
-        """What it wrote to stderr, less MLflow's note that it makes its tables."""
-        lines = self._err.read_text(encoding="utf-8").splitlines(keepends=True)
-        return "".join(line for line in lines if " INFO mlflow" not in line)
-
-
-@contextlib.contextmanager
-def searching(root: Path, source: Path, **environment: str) -> Iterator[Search]:
-    search = Search(root, source, **environment)
-    try:
-        yield search
-    finally:
-        end_session(search.process)
-
-
-def trials(root: Path) -> Any:
-    return json.loads((root / "search" / "trials.json").read_text(encoding="utf-8"))["trials"]
-
-
-def suggested(variant: str, lambda1: float) -> dict[str, Any]:
-    return {"variant": variant, "lambda1": lambda1, "lambda2": 1e-4, "gamma": 0.9}
 
 
 @pytest.fixture(scope="module")
@@ -201,43 +90,64 @@ class TestDivergence:
         assert trials(place) == before
 
 
-def test_kills_and_an_interrupt_change_neither_the_count_nor_the_networks(project: Path, root: Path) -> None:
+def test_kills_at_any_time_leave_what_an_undisturbed_search_finds(project: Path, root: Path) -> None:
+    """One trial at a time, so that the order in which they end is the same: then everything is, to the last digit."""
     changes = FOLDER | {
         "search.trials": 4,
         "search.schedule.iterations": 400,
-        "search.resources.max_failures": 2,
+        "search.resources.concurrent": 1,
     }
     tiny_profile(project / "params.yaml", changes)
+    undisturbed = Path(shutil.copytree(project, project.with_name("undisturbed")))
+    with searching(undisturbed, root) as search:
+        assert search.end() == 0, search.errors()
 
-    with searching(project, root) as search:
-        search.until(r"trial \d+ finished")
-        search.until(r"trial \d+  \d+/400 ")
-        search.process.kill()
-        assert search.end() == -signal.SIGKILL
-    assert not (project / "search" / "trials.json").exists()
-
-    with searching(project, root) as search:
-        search.until(r"goes on with a study of [123] finished trials")
-        search.until(r"trial \d+  \d+/400 ")
+    with searching(project, root) as search:  # before the first result
+        search.until(r"trial 0 starts")
+        kill(search)
+    with searching(project, root) as search:  # in the middle of a trial
+        search.until(r"trial 1  1\d\d/400 ")
+        kill(search)
+    checkpoint = max(int(path.stem) for path in kept(project, "checkpoints/*/*"))
+    assert checkpoint >= 80
+    with searching(project, root) as search:  # by Ctrl-C, one later
+        search.until(r"goes on with a study of 1 finished")
+        search.until(rf"trial 1 goes on from iteration {checkpoint}")
+        assert not any(" starts: " in line for line in search.lines)
+        search.until(r"trial 2  \d+/400 ")
         os.killpg(search.process.pid, signal.SIGINT)
         assert search.end() == 130, search.errors()
         assert re.fullmatch(r"search: interrupted; .*\n", search.errors())
         time.sleep(1)
         assert not trainers(search.process.pid)
+    with searching(project, root) as search:  # while the last trial ends: its network is there
+        search.until(r"trial 3  \d+/400 ")
+        while len(kept(project, "networks/*/record.json")) < 4:
+            time.sleep(0.005)
+        kill(search)
     assert not (project / "search" / "trials.json").exists()
-
     with searching(project, root) as search:
-        search.until(r"trial \d+  \d+/400 ")
-        os.kill(trainers(search.process.pid)[0], signal.SIGKILL)
         assert search.end() == 0, search.errors()
+        assert not any(TOLD.match(line) for line in search.lines), "nothing is trained again"
 
-    rows = trials(project)
-    assert [row["state"] for row in rows] == ["finished"] * 4, "none is missing, doubled, or failed by its kill"
-    points = [tuple(row[name] for name in POINT) for row in rows]
-    assert len(set(points)) == 4
-    assert {point[:2] for point in points} >= {("TSNet", 1e-2), ("TA+TSNet", 1e-2)}, "the suggestions were tried"
-    assert {path.name for path in (project / "search" / "trials").iterdir()} == {row["folder"] for row in rows}
+    rows, expected = trials(project), trials(undisturbed)
+    assert [row["state"] for row in rows] == ["finished"] * 4
+    for row, other in zip(rows, expected, strict=True):
+        assert [row[name] for name in ("number", *POINT)] == [other[name] for name in ("number", *POINT)]
+        own, others = row["metrics"], other["metrics"]
+        for name in ("psnr_db", "flops_ratio_m1", "flops_ratio_m27", "shared_layers_pct", "response"):
+            assert own[name] == others[name], name
+    first, second = (
+        load_masked(place / "search/trials/0003" / WEIGHTS).state_dict() for place in (project, undisturbed)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not kept(project, "checkpoints/*/*"), "they go with the trial's end"
+    with contextlib.closing(sqlite3.connect(next((project / ".state" / "search").glob("*/study.db")))) as study:
+        assert {state for (state,) in study.execute("select state from trials")} == {"COMPLETE"}
+    one_run_per_trial(project, rows)
 
+
+def one_run_per_trial(project: Path, rows: list[dict[str, Any]]) -> None:
     tracker = open_tracker("tiny", project)
     (parent,) = tracker.find({"stage": "search"})
     assert (parent.id, parent.status) == (last_run_id(project, "search"), "FINISHED")
@@ -246,13 +156,71 @@ def test_kills_and_an_interrupt_change_neither_the_count_nor_the_networks(projec
     assert {child.status for child in children} == {"FINISHED"}
     assert {child.tags["mlflow.parentRunId"] for child in children} == {parent.id}
 
-    last = rows[-1]
-    torch.set_num_threads(1)
-    params = context(project, changes)
-    undisturbed = Trial(make_job(params), Point(**{name: last[name] for name in POINT}), params.params.search.seed)
-    for _ in iter(undisturbed.advance, None):
-        pass
-    assert undisturbed.measure()["psnr_db"] == pytest.approx(last["metrics"]["psnr_db"], abs=0.02)
+
+def test_kills_of_driver_and_workers_with_two_trials_at_a_time_keep_the_count(project: Path, root: Path) -> None:
+    changes = FOLDER | {
+        "search.trials": 4,
+        "search.schedule.iterations": 400,
+        "search.resources.max_failures": 2,
+    }
+    tiny_profile(project / "params.yaml", changes)
+    with searching(project, root) as search:
+        search.until(r"trial \d+ finished")
+        search.until(r"trial \d+  \d+/400 ")
+        kill(search)
+    with searching(project, root) as search:
+        search.until(r"trial \d+  \d+/400 ")
+        os.kill(trainers(search.process.pid)[0], signal.SIGKILL)
+        assert search.end() == 0, search.errors()
+        rungs = [TOLD.match(line) for line in search.lines]
+        told = [(match[1], int(match[2])) for match in rungs if match]
+        assert len(told) - len(set(told)) <= 1, "at most one rung is trained twice"
+    rows = trials(project)
+    assert [row["state"] for row in rows] == ["finished"] * 4, "none is missing, doubled, or failed by its kill"
+    points = [tuple(row[name] for name in POINT) for row in rows]
+    assert len(set(points)) == 4
+    assert {path.name for path in (project / "search" / "trials").iterdir()} == {row["folder"] for row in rows}
+    one_run_per_trial(project, rows)
+
+
+def test_a_search_that_stops_trials_early_counts_them_and_keeps_them_out_of_the_front(
+    project: Path, root: Path
+) -> None:
+    changes = FOLDER | {"search.trials": 6, "search.stopping": {"rungs": [0.3, 0.6], "keep": 0.34}}
+    tiny_profile(project / "params.yaml", changes)
+    with searching(project, root) as search:
+        assert search.end() == 0, search.errors()
+    rows = trials(project)
+    states = [row["state"] for row in rows]
+    assert set(states) == {"finished", "stopped"}
+    assert len(states) == 6
+    assert {row.get("folder") for row in rows if row["state"] == "stopped"} == {None}
+    iterations = sum(100 if row["state"] == "finished" else 60 for row in rows)
+    assert iterations < 600
+    select.work(context(project, changes))
+    chosen = json.loads((project / "search" / "selected.json").read_text(encoding="utf-8"))
+    finished = {row["number"] for row in rows if row["state"] == "finished"}
+    assert set(chosen["pareto"]) <= finished
+    statuses = {
+        found.tags["state"]: found.status for found in open_tracker("tiny", project).find({"stage": TRIAL_STAGE})
+    }
+    assert statuses == {"finished": "FINISHED", "stopped": "KILLED"}
+
+
+def test_a_bound_on_time_ends_a_search_with_what_it_has_and_a_higher_one_goes_on(project: Path, root: Path) -> None:
+    changes = FOLDER | {"search.trials": 50, "search.schedule.iterations": 400}
+    tiny_profile(project / "params.yaml", changes | {"search.limits": {"hours": 12 / 3600, "usd": None}})
+    with searching(project, root) as search:
+        assert search.end() == 0, search.errors()
+        assert any("ends with what it has at search.limits.hours" in line for line in search.lines)
+    few = trials(project)
+    assert 1 <= len(few) < 50
+    tiny_profile(project / "params.yaml", changes | {"search.trials": len(few) + 2})
+    with searching(project, root) as search:
+        assert search.end() == 0, search.errors()
+        assert any("goes on from iteration" in line for line in search.lines)
+    assert len(trials(project)) == len(few) + 2
+    assert sum(row["metrics"]["usd"] for row in trials(project)) > 0
 
 
 def test_a_search_of_latency_predicts_every_trial_by_its_study_s_table(project: Path, root: Path) -> None:
@@ -300,51 +268,3 @@ def test_what_the_user_can_mend_is_one_line(
         assert search.errors().startswith(f"search: {'search.resources: ' if changes else ''}{said}")
         assert search.errors().count("\n") == 1
     assert not (project / "search").exists()
-
-
-@contextlib.contextmanager
-def ray_cluster(root: Path, token: dict[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A Ray head as a team would have it running: its process, and the address for RAY_ADDRESS."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    ray = str(Path(sys.executable).with_name("ray"))
-    # Short, because Ray's sockets lie below it and their paths are limited to 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="ray") as place, (root / "ray.txt").open("w") as log:
-        options = ["--include-dashboard=false", "--num-cpus=2", "--disable-usage-stats", f"--temp-dir={place}"]
-        host, port = address.split(":")
-        head = subprocess.Popen(
-            [ray, "start", "--head", "--block", f"--node-ip-address={host}", f"--port={port}", *options],
-            env=os.environ | token,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            deadline = time.monotonic() + 60
-            while "Ray runtime started" not in (said := (root / "ray.txt").read_text(encoding="utf-8")):
-                assert head.poll() is None, said
-                assert time.monotonic() < deadline, said
-                time.sleep(0.1)
-            yield head, address
-        finally:
-            end_session(head)
-
-
-def test_the_trials_run_on_the_cluster_that_ray_address_names(project: Path, root: Path) -> None:
-    tiny_profile(project / "params.yaml", FOLDER | {"search.trials": 2, "search.schedule.iterations": 400})
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with ray_cluster(project, token) as (head, address):
-        wrong = token | {"RAY_AUTH_TOKEN": "0" * 64}
-        with searching(project, root, RAY_ADDRESS=address, **wrong) as refused:
-            assert refused.end() == 2
-            assert f"cannot use the Ray cluster at RAY_ADDRESS={address}" in refused.errors()
-            assert "RAY_AUTH_TOKEN" in refused.errors()
-
-        with searching(project, root, RAY_ADDRESS=address, **token) as search:
-            search.until(r"trial \d+  \d+/400 ")
-            assert trainers(head.pid)
-            assert not trainers(search.process.pid)
-            assert search.end() == 0, search.told()
-            assert not search.errors()
-        assert head.poll() is None, "the cluster is left running"
-    assert [row["state"] for row in trials(project)] == ["finished"] * 2

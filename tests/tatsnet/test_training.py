@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tatsnet import training
 from tatsnet.architecture import NetworkConfig
 from tatsnet.cost import effect_cost
 from tatsnet.data import Batch, PairSampler, PhotoPack, batches
 from tatsnet.degradation import Image, blur, evaluation_grid
+from tatsnet.files import pack, unpack
 from tatsnet.masked import MaskedNetwork, Phase
 from tatsnet.objective import Objective, Variant
 from tatsnet.settings import MethodConfig, Schedule, TrainConfig
@@ -236,13 +239,13 @@ def test_a_loss_that_is_not_finite_ends_the_training(ready: list[Batch], broken:
             yield batch._replace(input_BCHW=torch.full_like(batch.input_BCHW, broken)) if i == 30 else batch
 
     schedule = Schedule(iterations=50, warmup=0.2, specific=0.4, agnostic=0.8)
-    for training in (
+    for broken_training in (
         train_dense(SuperNetwork(NETWORK, seeded()), stream(), 50, CONFIG, CPU),
         search(masked(), objective(), stream(), schedule, CONFIG, CPU, seeded()),
     ):
-        assert next(training).iteration == 25
+        assert next(broken_training).iteration == 25
         with pytest.raises(Diverged, match="loss became nan at iteration 50 of 50"):
-            next(training)
+            next(broken_training)
 
 
 @pytest.mark.parametrize(("decay", "late"), [("half", 0.1), ("cosine", 0.146)])
@@ -314,3 +317,34 @@ def test_devices() -> None:
 def test_a_missing_cuda_device_is_said() -> None:
     with pytest.raises(ValueError, match="no CUDA device: use auto or cpu"):
         pick_device("cuda")
+
+
+@pytest.mark.parametrize("until", [1, 3, 5], ids=["before", "while", "after the freeze"])
+def test_a_search_put_down_and_taken_up_is_the_same_to_the_last_bit(
+    until: int, ready: list[Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "REPORT_EVERY", 1)
+    schedule = Schedule(iterations=8, warmup=0.125, specific=0.25, agnostic=0.5)
+    whole, first, second = masked(), masked(), masked()
+    list(search(whole, objective(), ready[:8], schedule, CONFIG, CPU, seeded(7)))
+    begun = search(first, objective(), ready[:8], schedule, CONFIG, CPU, seeded(7))
+    for _ in range(until):
+        next(begun)
+    kept = unpack(pack(begun.state()), Path("state"), "")
+    rest = search(second, objective(), ready[until:8], schedule, CONFIG, CPU, seeded(7), resume=kept)
+    assert [report.iteration for report in rest] == list(range(until + 1, 9))
+    assert same(values(whole), values(second))
+    assert whole.patterns([(0.2, 0.4, 0.6)]) == second.patterns([(0.2, 0.4, 0.6)])
+
+
+def test_a_dense_training_put_down_and_taken_up_is_the_same(
+    ready: list[Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "REPORT_EVERY", 1)
+    whole, first, second = (SuperNetwork(NETWORK, seeded()) for _ in range(3))
+    list(train_dense(whole, ready[:6], 6, CONFIG, CPU))
+    begun = train_dense(first, ready[:6], 6, CONFIG, CPU)
+    next(begun)
+    next(begun)
+    list(train_dense(second, ready[2:6], 6, CONFIG, CPU, resume=begun.state()))
+    assert same(values(whole), values(second))

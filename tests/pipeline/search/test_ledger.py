@@ -6,13 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import Trial, TrialState
 
-from pipeline.search.ledger import INTERRUPTED, Ledger, sqlite
-from pipeline.search.space import Point
+from pipeline.config import Space
+from pipeline.search.ledger import Ledger, sqlite
+from pipeline.search.space import Point, sample
 from tests.pipeline.search.spaces import search_config, space, suggestion
 
 SUGGESTIONS = (
@@ -77,40 +80,101 @@ def test_a_failed_trial_needs_no_figures(path: Path) -> None:
     assert ledger.records()[0]["metrics"] == {}
 
 
-def test_what_was_running_is_failed_as_interrupted_and_asked_again_with_the_same_parameters(path: Path) -> None:
+def test_what_was_running_is_handed_out_again_under_its_number(path: Path) -> None:
     before = open_ledger(path)
     asked = [before.ask() for _ in range(5)]
     before.finish(asked[0][0], record())
 
     after = open_ledger(path)
     assert (after.finished, after.running, after.failed) == (1, 0, 0)
-    again = [after.ask() for _ in range(4)]
-    assert [point for _, point in again] == [point for _, point in asked[1:]]
-    assert not {number for number, _ in again} & {number for number, _ in asked}
+    assert [after.ask() for _ in range(4)] == asked[1:]
     assert after.running == 4
+    assert after.ask()[0] == 5
 
 
-def test_interrupted_ones_stand_in_no_record(path: Path) -> None:
-    before = open_ledger(path)
-    before.finish(before.ask()[0], record())
-    before.ask()
+def test_a_death_between_asking_and_drawing_loses_nothing(path: Path) -> None:
+    open_ledger(path)._study.ask()
     after = open_ledger(path)
-    number, _ = after.ask()
-    after.finish(number, record())
-    rows = after.records()
-    assert [row["state"] for row in rows] == ["finished", "finished"]
-    assert INTERRUPTED not in {row["reason"] for row in rows}
+    assert [after.ask()[0] for _ in range(4)] == [0, 1, 2, 3]
+    assert [row["params"]["lambda1"] for row in drawn(after)[:3]] == [1e-3, 2e-3, 3e-3]
 
 
-def test_a_suggestion_survives_a_death_between_asking_and_drawing(path: Path) -> None:
+def drawn(ledger: Ledger) -> list[dict[str, Any]]:
+    return [{"number": trial.number, "params": trial.params} for trial in ledger._study.trials]
+
+
+def die_before_drawing(trial: Trial, space: Space, variants: Sequence[str]) -> Point:
+    raise KeyboardInterrupt
+
+
+def die_while_drawing(trial: Trial, space: Space, variants: Sequence[str]) -> Point:
+    trial.suggest_categorical("variant", list(variants))
+    raise KeyboardInterrupt
+
+
+def die_after_drawing(trial: Trial, space: Space, variants: Sequence[str]) -> Point:
+    sample(trial, space, variants)
+    raise KeyboardInterrupt
+
+
+def test_a_death_while_drawing_keeps_what_was_drawn(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("pipeline.search.ledger.sample", die_while_drawing)
+        open_ledger(path, suggestions=()).ask()
+    ledger = open_ledger(path, suggestions=())
+    variant = ledger._study.trials[0].params["variant"]
+    number, point = ledger.ask()
+    assert (number, point.variant) == (0, variant)
+
+
+@pytest.mark.parametrize("die", [die_before_drawing, die_after_drawing])
+def test_an_interrupted_study_asks_for_what_an_uninterrupted_one_does(
+    tmp_path: Path, die: Callable[..., Point], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sampler of each trial is made anew from its number: nothing of it lives in the process."""
+
+    def search(name: str, interrupted_at: tuple[int, ...]) -> list[dict[str, Any]]:
+        for index in range(8):
+            ledger = open_ledger(tmp_path / name, suggestions=SUGGESTIONS[:1])
+            if index in interrupted_at:
+                with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                    patch.setattr("pipeline.search.ledger.sample", die)
+                    ledger.ask()
+                ledger = open_ledger(tmp_path / name, suggestions=SUGGESTIONS[:1])
+            number, _ = ledger.ask()
+            ledger.finish(number, record(20 + index % 3, 0.1 + 0.01 * index))
+        return drawn(ledger)
+
+    assert search("cut", (0, 3, 6)) == search("whole", ())
+
+
+def test_what_nobody_wants_any_more_is_failed_at_the_end(path: Path) -> None:
+    open_ledger(path).ask()
     ledger = open_ledger(path)
-    ledger._study.ask()
-    assert open_ledger(path).ask()[1].lambda1 != 1e-3, "the queue goes on with the second suggestion"
-    drawn = []
-    after = open_ledger(path)
-    for _ in range(4):
-        drawn.append(after.ask()[1].lambda1)
-    assert 1e-3 in drawn
+    ledger.close()
+    assert (ledger.running, ledger.failed) == (0, 1)
+    assert not ledger._study.get_trials(states=[TrialState.RUNNING])
+
+
+def test_a_stopped_trial_counts_and_stands_for_no_network(path: Path) -> None:
+    ledger = open_ledger(path)
+    number, _ = ledger.ask()
+    ledger.stop(number, record(24.0))
+    assert (ledger.finished, ledger.stopped, ledger.done, ledger.failed) == (0, 1, 1, 0)
+    assert [(row["state"], row["metrics"]) for row in ledger.records()] == [("stopped", record(24.0))]
+    assert not ledger._study.best_trials
+    for _ in range(8):  # the sampler bears with it
+        number, _ = ledger.ask()
+        ledger.finish(number, record())
+
+
+def test_scores_of_a_rung_are_those_of_all_that_reached_it(path: Path) -> None:
+    ledger = open_ledger(path)
+    for number in range(3):
+        ledger.ask()
+        assert len(ledger.score(number, 3, [-20.0 - number, 0.1])) == number + 1
+    assert ledger.score(1, 6, [-25.0, 0.2]) == {1: [-25.0, 0.2]}
+    assert open_ledger(path).score(2, 3, [-30.0, 0.3]) == {0: [-20.0, 0.1], 1: [-21.0, 0.1], 2: [-30.0, 0.3]}
 
 
 def test_a_death_before_all_suggestions_were_queued_loses_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,12 @@ import pytest
 import ray
 from ray.tune.search import Searcher
 
-from pipeline.errors import UserError
+from pipeline.config import Limits, Stopping
 from pipeline.search.ledger import Ledger
-from pipeline.search.runner import FAILURES_PER_TRIAL, Asked, LedgerSearcher, require_answer, run_search
+from pipeline.search.runner import FAILURES_PER_TRIAL, Asked, End, LedgerSearcher, run_search
 from pipeline.search.space import Point
+from pipeline.search.spending import Rates, Spending
+from pipeline.search.store import Store
 from pipeline.search.trial import trial_key
 from tests.pipeline.search.jobs import make_job
 from tests.pipeline.search.spaces import search_config, space
@@ -45,8 +46,8 @@ class Witness:
     def reached(self, asked: Asked, result: dict[str, Any]) -> None:
         self.told.append(("reached", asked.number, result))
 
-    def ended(self, asked: Asked, record: dict[str, Any], failed: str | None) -> None:
-        self.told.append(("ended", asked.number, failed))
+    def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:
+        self.told.append((end, asked.number, reason))
 
 
 @pytest.fixture
@@ -59,16 +60,23 @@ def witness() -> Witness:
     return Witness()
 
 
-def searcher(ledger: Ledger, witness: Witness, wanted: int = 3) -> LedgerSearcher:
-    return LedgerSearcher(ledger, "study", "store", wanted, 7, witness)
+def spending(before_usd: float = 0.0, **limits: float) -> Spending:
+    rates = Rates(cpu_hour_usd=3.6, gpu_hour_usd=36.0)
+    return Spending(rates, Limits(**({"hours": None, "usd": None} | limits)), before_usd)
+
+
+def searcher(ledger: Ledger, witness: Witness, wanted: int = 3, **changes: Any) -> LedgerSearcher:
+    spent = changes.pop("spending", spending())
+    config = replace(CONFIG, trials=wanted, seed=7, **changes)
+    return LedgerSearcher(config, ledger, "study", Store("memory://store"), spent, witness)
 
 
 def test_a_trial_s_config_is_all_that_a_worker_needs(ledger: Ledger, witness: Witness) -> None:
     config = searcher(ledger, witness).suggest("t")
     assert isinstance(config, dict)
-    assert set(config) == {"number", "key", "seed", "point", "store"}
-    assert config["key"] == trial_key("study", Point(**config["point"]), 7)
-    assert (config["number"], config["seed"], config["store"]) == (0, 7, "store")
+    assert set(config) == {"number", "key", "seed", "point", "store", "scored"}
+    assert config["key"] == trial_key("study", 0, Point(**config["point"]), 7)
+    assert (config["number"], config["seed"], config["store"]) == (0, 7, "memory://store")
 
 
 def test_no_more_run_than_may_still_count(ledger: Ledger, witness: Witness) -> None:
@@ -105,7 +113,7 @@ def test_a_failed_trial_is_told_with_its_reason_and_replaced(
     (row,) = ledger.records()
     assert row["reason"].startswith(reason)
     assert ("psnr_db" in row["metrics"]) is ("record" in (result or {}))
-    assert witness.told[-1] == ("ended", 0, row["reason"])
+    assert witness.told[-1] == ("failed", 0, row["reason"])
     assert isinstance(search.suggest("b"), dict)
     search.on_trial_complete("b", {"record": text()})
     assert search.suggest("c") == Searcher.FINISHED
@@ -117,24 +125,66 @@ def test_a_finished_trial_keeps_its_key_with_its_figures(ledger: Ledger, witness
     assert isinstance(config, dict)
     search.on_trial_complete("a", {"record": text(26.0), "done": True})
     (row,) = ledger.records()
-    assert row["metrics"] == record(26.0) | {"key": config["key"]}
+    assert row["metrics"] == record(26.0) | {"key": config["key"], "usd": 0.0}
 
 
 def test_the_observer_is_told_in_order(ledger: Ledger, witness: Witness) -> None:
     search = searcher(ledger, witness)
     search.suggest("a")
     search.suggest("b")
-    search.on_trial_result("b", {"reached": 3})
+    assert search.judge("b", {"reached": 3})
     search.on_trial_complete("b", {"record": text()})
     search.on_trial_complete("a", {"failed": "why"})
     assert [(kind, number) for kind, number, _ in witness.told] == [
         ("started", 0),
         ("started", 1),
         ("reached", 1),
-        ("ended", 1),
-        ("ended", 0),
+        ("finished", 1),
+        ("failed", 0),
     ]
-    assert [what for kind, _, what in witness.told if kind == "ended"] == [None, "why"]
+    assert [reason for _, _, reason in witness.told[-2:]] == [None, "why"]
+
+
+def rung(psnr_db: float, flops: float, seconds: float = 1.0) -> dict[str, Any]:
+    """A scored rung as a worker sends it."""
+    score = {"psnr_db": psnr_db, "flops_ratio_m27": flops}
+    spent = {"cpu_seconds": seconds, "gpu_seconds": 0.0}
+    return {"reached": 30, "rung": 3, "score": json.dumps(score), "spent": json.dumps(spent)}
+
+
+def test_a_trial_that_others_dominate_is_stopped_and_counts(ledger: Ledger, witness: Witness) -> None:
+    search = searcher(ledger, witness, wanted=3, stopping=Stopping(rungs=(0.3,), keep=0.5))
+    for name in "abc":
+        search.suggest(name)
+    assert search.judge("a", rung(25.0, 0.1))
+    assert not search.judge("b", rung(24.0, 0.2)), "worse in both"
+    search.on_trial_complete("b", rung(24.0, 0.2))
+    assert search.judge("c", rung(24.0, 0.05)), "cheaper"
+    assert witness.told[-2][:2] == ("stopped", 1)
+    assert (ledger.stopped, ledger.running, ledger.done) == (1, 2, 1)
+    (row,) = ledger.records()
+    assert (row["metrics"]["psnr_db"], row["metrics"]["usd"]) == (24.0, pytest.approx(1e-3))
+    for name in "ac":
+        search.on_trial_complete(name, {"record": text()})
+    assert search.suggest("d") == Searcher.FINISHED
+
+
+def test_a_limit_puts_the_running_down_and_asks_for_no_more(ledger: Ledger, witness: Witness) -> None:
+    spent = spending(before_usd=0.5, usd=1.0)
+    search = searcher(ledger, witness, spending=spent)
+    search.suggest("a")
+    search.suggest("b")
+    assert search.judge("a", {"reached": 3, "spent": json.dumps({"cpu_seconds": 400.0})})
+    assert not search.judge("b", {"reached": 3, "spent": json.dumps({"cpu_seconds": 100.0})})
+    search.on_trial_complete("b", {})
+    assert witness.told[-1][0] == "put down"
+    assert spent.reached is None, "what was put down is not yet spent"
+    assert (ledger.running, ledger.done) == (2, 0), "it can be taken up again"
+
+
+def test_a_limit_reached_before_the_start_asks_for_nothing(ledger: Ledger, witness: Witness) -> None:
+    search = searcher(ledger, witness, spending=spending(before_usd=2.0, usd=1.0))
+    assert search.suggest("a") == Searcher.FINISHED
 
 
 def fail_all(search: LedgerSearcher, most: int) -> int:
@@ -161,34 +211,6 @@ def test_a_new_start_gets_its_own_chances(ledger: Ledger, witness: Witness) -> N
 def test_a_search_that_has_all_its_trials_starts_no_cluster(ledger: Ledger, witness: Witness, tmp_path: Path) -> None:
     for _ in range(CONFIG.trials):
         ledger.finish(ledger.ask()[0], record())
-    run_search(CONFIG, make_job(), ledger, "study", tmp_path, str(tmp_path), witness)
+    run_search(CONFIG, make_job(), ledger, "study", tmp_path, Store(str(tmp_path)), spending(), witness)
     assert not ray.is_initialized()
     assert not witness.told
-
-
-@pytest.fixture
-def listening() -> Iterator[int]:
-    """A port where somebody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
-
-
-@pytest.mark.parametrize("form", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "localhost:{port}"])
-def test_a_cluster_that_answers_is_let_through(listening: int, form: str) -> None:
-    require_answer(form.format(port=listening))
-
-
-@pytest.mark.parametrize("form", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "[::1]:{port}", "127.0.0.1:99999"])
-def test_a_cluster_that_is_away_is_told_at_once_with_what_to_do(listening: int, form: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        free = server.getsockname()[1]
-    address = form.format(port=free)
-    with pytest.raises(UserError, match="RAY_ADDRESS") as caught:
-        require_answer(address, patience_s=2.0)
-    assert address in str(caught.value)
-    assert "unset" in str(caught.value)
-
-
-@pytest.mark.parametrize("address", ["auto", "local"])
-def test_an_address_without_a_port_is_left_to_ray(address: str) -> None:
-    require_answer(address)

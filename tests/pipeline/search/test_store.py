@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.search.store import Store
+from pipeline.search.store import RECORD, Store
 
 
 def folder_of(path: Path, **files: bytes) -> Path:
@@ -32,27 +32,27 @@ def out(tmp_path: Path) -> Path:
 
 def test_what_is_put_comes_back(store: Store, tmp_path: Path, out: Path) -> None:
     files = {"weights": os.urandom(3_000_000), "architecture": b"{}", "empty": b""}
-    store.put("key", folder_of(tmp_path / "in", **files))
+    store.put("key", folder_of(tmp_path / "in", **files), {})
     store.get("key", out)
     assert content(out) == files
 
 
 def test_a_second_put_replaces_the_first(store: Store, tmp_path: Path, out: Path) -> None:
-    store.put("key", folder_of(tmp_path / "a", weights=b"first, and longer"))
-    store.put("key", folder_of(tmp_path / "b", weights=b"second"))
+    store.put("key", folder_of(tmp_path / "a", weights=b"first, and longer"), {})
+    store.put("key", folder_of(tmp_path / "b", weights=b"second"), {})
     store.get("key", out)
     assert content(out) == {"weights": b"second"}
 
 
 def test_keys_do_not_mix(store: Store, tmp_path: Path, out: Path) -> None:
-    store.put("a", folder_of(tmp_path / "a", weights=b"a"))
-    store.put("ab", folder_of(tmp_path / "b", weights=b"b", other=b"b"))
+    store.put("a", folder_of(tmp_path / "a", weights=b"a"), {})
+    store.put("ab", folder_of(tmp_path / "b", weights=b"b", other=b"b"), {})
     store.get("a", out)
     assert content(out) == {"weights": b"a"}
 
 
 def test_another_process_s_store_sees_the_same(store: Store, tmp_path: Path, out: Path) -> None:
-    store.put("key", folder_of(tmp_path / "in", weights=b"w"))
+    store.put("key", folder_of(tmp_path / "in", weights=b"w"), {})
     Store(store.url).get("key", out)
     assert content(out) == {"weights": b"w"}
 
@@ -60,13 +60,52 @@ def test_another_process_s_store_sees_the_same(store: Store, tmp_path: Path, out
 def test_nothing_under_the_key_is_said(store: Store, tmp_path: Path, out: Path) -> None:
     with pytest.raises(FileNotFoundError):
         store.get("key", out)
-    store.put("other", folder_of(tmp_path / "in", weights=b"w"))
+    store.put("other", folder_of(tmp_path / "in", weights=b"w"), {})
     with pytest.raises(FileNotFoundError):
         store.get("key", out)
 
 
 def test_what_a_kill_left_half_written_is_not_given_out(store: Store, tmp_path: Path, out: Path) -> None:
-    store.put("key", folder_of(tmp_path / "in", weights=b"whole"))
-    (tmp_path / "store" / "key" / "architecture.json.part").write_bytes(b"hal")
+    store.put("key", folder_of(tmp_path / "in", weights=b"whole"), {})
+    (tmp_path / "store" / "networks" / "key" / "architecture.json.part").write_bytes(b"hal")
     store.get("key", out)
     assert content(out) == {"weights": b"whole"}
+
+
+def test_a_trial_has_ended_when_its_record_is_there(store: Store, tmp_path: Path) -> None:
+    assert store.record("key") is None
+    store.put("key", folder_of(tmp_path / "in", weights=b"w"), {"psnr_db": 25.0})
+    assert store.record("key") == {"psnr_db": 25.0}
+
+
+def test_a_kill_before_the_record_leaves_a_trial_that_has_not_ended(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Store._write
+
+    def die(self: Store, name: str, data: bytes) -> None:
+        if name.endswith(RECORD):
+            raise KeyboardInterrupt
+        write(self, name, data)
+
+    store.keep("key", 10, b"ten")
+    monkeypatch.setattr(Store, "_write", die)
+    with pytest.raises(KeyboardInterrupt):
+        store.put("key", folder_of(tmp_path / "in", weights=b"w"), {})
+    assert store.record("key") is None
+    assert list(store.checkpoints("key")) == [b"ten"]
+
+
+def test_the_last_checkpoints_are_kept_the_newest_first(store: Store) -> None:
+    for iteration in (150, 300, 1_500, 900):
+        store.keep("key", iteration, str(iteration).encode())
+    store.keep("other", 20, b"other")
+    assert list(store.checkpoints("key")) == [b"1500", b"900"]
+    assert list(store.checkpoints("nobody")) == []
+    assert (store.reached("key"), store.reached("nobody")) == (1500, 0)
+
+
+def test_checkpoints_go_when_the_trial_ends(store: Store, tmp_path: Path) -> None:
+    store.keep("key", 10, b"ten")
+    store.put("key", folder_of(tmp_path / "in", weights=b"w"), {})
+    assert list(store.checkpoints("key")) == []

@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from pipeline.search.space import Point
-from pipeline.search.trial import DEAD_SHARE, REFERENCE_SIDE, Trial, dead_points, dead_slider, latency_figures, trial_key
+from pipeline.search.trial import (
+    DEAD_SHARE,
+    REFERENCE_SIDE,
+    Trial,
+    dead_points,
+    dead_slider,
+    latency_figures,
+    trial_key,
+)
+from tatsnet import training
 from tatsnet.architecture import Architecture, NetworkConfig, gather
 from tatsnet.checkpoint import load_masked, read_extra
 from tatsnet.cost import effect_cost
@@ -48,25 +57,26 @@ TASKS = [degradation.task for degradation in evaluation_grid()]
 
 class TestKey:
     def test_the_same_study_point_and_seed_are_the_same_trial(self) -> None:
-        assert trial_key("study", POINT, 3) == trial_key("study", replace(POINT), 3)
+        assert trial_key("study", 0, POINT, 3) == trial_key("study", 0, replace(POINT), 3)
 
     @pytest.mark.parametrize(
-        ("study", "point", "seed"),
+        ("study", "number", "point", "seed"),
         [
-            ("other", POINT, 3),
-            ("study", replace(POINT, variant="TA+TSNet-m"), 3),
-            ("study", replace(POINT, lambda1=1.0000001e-3), 3),
-            ("study", replace(POINT, lambda2=2e-2), 3),
-            ("study", replace(POINT, gamma=0.91), 3),
-            ("study", POINT, 4),
+            ("other", 0, POINT, 3),
+            ("study", 1, POINT, 3),
+            ("study", 0, replace(POINT, variant="TA+TSNet-m"), 3),
+            ("study", 0, replace(POINT, lambda1=1.0000001e-3), 3),
+            ("study", 0, replace(POINT, lambda2=2e-2), 3),
+            ("study", 0, replace(POINT, gamma=0.91), 3),
+            ("study", 0, POINT, 4),
         ],
-        ids=["study", "variant", "lambda1", "lambda2", "gamma", "seed"],
+        ids=["study", "number", "variant", "lambda1", "lambda2", "gamma", "seed"],
     )
-    def test_every_part_makes_another_trial(self, study: str, point: Point, seed: int) -> None:
-        assert trial_key(study, point, seed) != trial_key("study", POINT, 3)
+    def test_every_part_makes_another_trial(self, study: str, number: int, point: Point, seed: int) -> None:
+        assert trial_key(study, number, point, seed) != trial_key("study", 0, POINT, 3)
 
     def test_a_key_can_be_a_folder_s_name(self) -> None:
-        assert trial_key("study", POINT, 3).isalnum()
+        assert trial_key("study", 0, POINT, 3).isalnum()
 
 
 class TestDeadPoints:
@@ -199,6 +209,32 @@ class TestTrial:
         gpu.model.freeze(torch.Generator().manual_seed(0))
         figures = gpu.measure()
         assert figures["device_hours"] == pytest.approx(0.5 * figures["seconds"] / 3600)
+
+    @pytest.mark.parametrize("reports", [1, 2, 3])
+    def test_put_down_and_taken_up_it_finds_the_same_network_to_the_last_bit(
+        self, monkeypatch: pytest.MonkeyPatch, reports: int
+    ) -> None:
+        monkeypatch.setattr(training, "REPORT_EVERY", 8)
+        whole, begun = (Trial(make_job(), POINT, seed=0) for _ in range(2))
+        for _ in range(reports):
+            begun.advance()
+        begun.score()
+        seconds, resumed = begun.seconds, Trial(make_job(), POINT, 0, begun.checkpoint())
+        assert resumed.iteration == 8 * reports
+        assert resumed.seconds > seconds > 0
+        for trial in (whole, resumed):
+            for _ in iter(trial.advance, None):
+                pass
+        first, second = whole.model.state_dict(), resumed.model.state_dict()
+        assert all(torch.equal(first[name], second[name]) for name in first)
+        assert whole.measure()["psnr_db"] == resumed.measure()["psnr_db"]
+
+    def test_a_damaged_checkpoint_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="begins anew"):
+            Trial(make_job(), POINT, 0, Trial(make_job(), POINT, 0).checkpoint()[:-100])
+
+    def test_at_its_end_it_scores_what_it_measures(self, trained: Trial, measured: dict[str, Any]) -> None:
+        assert trained.score() == {name: measured[name] for name in ("psnr_db", "flops_ratio_m27")}
 
     @pytest.mark.parametrize("variant", ["TSNet", "TSNet-m"])
     def test_what_shares_nothing_ends_with_nothing_shared(self, variant: str) -> None:

@@ -170,13 +170,13 @@ class TestReporter:
         reporter.reached(asked, {"reached": 6, "phase": "open", "loss": 0.125})
         reporter.reached(asked, {"trial_id": "of no rung"})
         ledger.finish(number, record(25.5, "k"))
-        reporter.ended(asked, record(25.5, "k"), None)
+        reporter.ended(asked, record(25.5, "k"), "finished", None)
         started, reached, ended = capsys.readouterr().out.splitlines()
         assert f"trial 0 starts: {point.variant}  lambda1 {point.lambda1:.2g}" in started
         total = search_config().schedule.iterations
-        assert f"trial 0  6/{total} open  loss 0.1250  [0/3 trials finished]" in reached
-        assert "trial 0 finished  25.50 dB, FLOPs 25.0 % (M = 1) 12.5 % (M = 27), 50 % shared" in ended
-        assert "[1/3 trials finished, about " in ended
+        assert f"trial 0  6/{total} open  loss 0.1250  [0/3 trials done]" in reached
+        assert "trial 0 finished  25.50 dB, FLOPs 25.0% (M = 1), FLOPs 12.5% (M = 27), 50 % shared" in ended
+        assert "[1/3 trials done, about " in ended
         assert ended.endswith(" left]")
 
     @pytest.mark.parametrize("figures", [{}, record(19.0, "k")], ids=["without figures", "with figures"])
@@ -188,7 +188,7 @@ class TestReporter:
         number, point = ledger.ask()
         asked = Asked(number=number, key="k", point=point)
         reporter.started(asked)
-        reporter.ended(asked, figures, "dead slider: denoise")
+        reporter.ended(asked, figures, "failed", "dead slider: denoise")
         line = capsys.readouterr().out.splitlines()[-1]
         assert "FAILED: dead slider: denoise" in line
         assert ("19.00 dB" in line) is bool(figures)
@@ -212,7 +212,7 @@ class TestCollect:
         for number in (0, 2):
             (tmp_path / f"net{number}").mkdir()
             (tmp_path / f"net{number}" / WEIGHTS).write_text(f"weights {number}")
-            store.put(f"key{number}", tmp_path / f"net{number}")
+            store.put(f"key{number}", tmp_path / f"net{number}", {})
         return store
 
     def test_finished_networks_and_all_rows_are_handed_on(self, project: Path, ledger: Ledger, store: Store) -> None:

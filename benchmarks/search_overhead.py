@@ -1,0 +1,193 @@
+"""What a search costs beside training: trials that do nothing, here and in plain Tune with Optuna, in one run.
+
+Both run on the same local Ray with as many processes, which are used again. `ours` has what a search has: the study in SQLite, the ledger's searcher, ten rungs a trial, and with --mlflow a run per trial. `plain` is Ray Tune with
+its OptunaSearch on the same kind of study, and one result per trial (--rungs: as many as ours).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import ray
+from ray import tune
+from ray.tune.search.optuna import OptunaSearch
+
+from pipeline.config import Limits, Params, load
+from pipeline.search.cluster import connect
+from pipeline.search.ledger import Ledger, sqlite
+from pipeline.search.runner import LedgerSearcher, make_tuner
+from pipeline.search.spending import Rates, Spending
+from pipeline.search.store import Store
+from pipeline.search.trainable import RUNGS
+from pipeline.stage import Context
+from pipeline.stages.search import Reporter
+from pipeline.tracking import NullRun, NullTracker, open_tracker, stage_run
+
+
+class Nothing(tune.Trainable):
+    """Figures out of the point, at once, in so many rungs."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._rung = 0
+        self._point = config.get("point", config)
+        self._rungs = config.get("rungs", RUNGS)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        self._rung += 1
+        figures = {"psnr_db": 30 - self._point["lambda1"], "flops_ratio_m27": self._point["lambda1"] ** 0.5}
+        if self._rung < self._rungs:
+            return {"rung": self._rung, "reached": self._rung, "phase": "joint", "loss": 0.0, **figures}
+        return {"done": True, "record": json.dumps(figures), **figures}
+
+
+def ours(params: Params, trials: int, place: Path, mlflow: bool) -> list[float]:
+    """Seconds at which trials ended."""
+    ends: list[float] = []
+    began = time.perf_counter()
+    tracker = open_tracker("overhead", place) if mlflow else NullTracker()
+    config = replace(params.search, trials=trials)
+    ledger = Ledger(sqlite(place / "study.db"), "study", config)
+
+    class Watched(Reporter):
+        def ended(self, *told: Any) -> None:
+            super().ended(*told)
+            ends.append(time.perf_counter() - began)
+
+    def search(run: Any) -> None:
+        context = Context(root=place, params=replace(params, search=config), tracker=tracker, run=run)
+        observer = Watched(context, ledger, "study")
+        spending = Spending(Rates.of(params.cost), Limits(hours=None, usd=None), 0.0)
+        searcher = LedgerSearcher(config, ledger, "study", Store(str(place / "store")), spending, observer)
+        make_tuner(Nothing, searcher, config.resources, place).fit()
+
+    if mlflow:
+        with stage_run(tracker, "search", {}, root=place, upstream=(), dataset_sha256=None) as run:
+            search(run)
+    else:
+        search(NullRun())
+    assert ledger.finished == trials
+    return ends
+
+
+def plain(params: Params, trials: int, place: Path, rungs: int) -> list[float]:
+    """The same of Ray Tune with OptunaSearch."""
+    ends: list[float] = []
+    began = time.perf_counter()
+    space = params.search.space
+
+    def draw(trial: optuna.Trial) -> dict[str, Any]:
+        trial.suggest_categorical("variant", list(params.search.variants))
+        for name in ("lambda1", "lambda2", "gamma"):
+            bounds = getattr(space, name)
+            trial.suggest_float(name, bounds.low, bounds.high, log=True)
+        return {"rungs": rungs}
+
+    class Ends(tune.Callback):
+        def on_trial_complete(self, *_: Any, **__: Any) -> None:
+            ends.append(time.perf_counter() - began)
+
+    place.mkdir(exist_ok=True)
+    search = OptunaSearch(
+        draw,
+        metric=["psnr_db", "flops_ratio_m27"],
+        mode=["max", "min"],
+        sampler=optuna.samplers.TPESampler(seed=0, multivariate=True, group=True, constant_liar=True),
+        storage=optuna.storages.RDBStorage(f"sqlite:///{place / 'plain.db'}"),
+    )
+    resources = params.search.resources
+    tune.Tuner(
+        tune.with_resources(Nothing, {"cpu": resources.cpus_per_trial}),
+        tune_config=tune.TuneConfig(
+            search_alg=tune.search.ConcurrencyLimiter(search, max_concurrent=resources.concurrent),
+            num_samples=trials,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="plain", storage_path=str(place), verbose=0, log_to_file=False, callbacks=[Ends()]
+        ),
+    ).fit()
+    return ends
+
+
+def measured(work: Callable[[Path], list[float]]) -> dict[str, Any]:
+    """Milliseconds per trial in all, in the second and in the last fifth; the study's size and its query's time."""
+    with tempfile.TemporaryDirectory() as folder:
+        ends = work(Path(folder))
+        fifth = max(1, len(ends) // 5)
+        found: dict[str, Any] = {
+            "trials": len(ends),
+            "ms_per_trial": 1000 * ends[-1] / len(ends),
+            "ms_second_fifth": 1000 * (ends[2 * fifth - 1] - ends[fifth - 1]) / fifth,
+            "ms_last_fifth": 1000 * (ends[-1] - ends[-fifth - 1]) / fifth,
+            "driver_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+        for name in ("study.db", "plain.db", "mlflow.db"):
+            if (path := Path(folder) / name).exists():
+                found[f"{name}_mib"] = path.stat().st_size / 2**20
+                table = "runs" if name == "mlflow.db" else "trials"
+                began = time.perf_counter()
+                with closing(sqlite3.connect(path)) as database:
+                    database.execute(f"select * from {table}").fetchall()
+                found[f"{name}_query_ms"] = 1000 * (time.perf_counter() - began)
+        return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run both, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python -m benchmarks.search_overhead --trials 300 2000 --json /tmp/overhead.json",
+    )
+    parser.add_argument("--trials", type=int, nargs="+", default=[300])
+    parser.add_argument("--rungs", type=int, default=1, help="results of a plain trial")
+    parser.add_argument("--mlflow", action="store_true", help="and ours once more with a run per trial")
+    parser.add_argument("--json", type=Path, help="file of the figures")
+    args = parser.parse_args(argv)
+    params = load(Path("params.yaml"))
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "0")
+    end = connect(params.search.resources)
+    rows: list[dict[str, Any]] = []
+    try:
+        for trials in args.trials:
+            kinds: dict[str, Callable[[Path], list[float]]] = {
+                "plain": lambda place, n=trials: plain(params, n, place, args.rungs),  # type: ignore[misc]
+                "ours": lambda place, n=trials: ours(params, n, place, mlflow=False),  # type: ignore[misc]
+            }
+            if args.mlflow:
+                kinds["ours, MLflow"] = lambda place, n=trials: ours(params, n, place, mlflow=True)  # type: ignore[misc]
+            rows += [{"kind": kind} | measured(work) for kind, work in kinds.items()]
+    finally:
+        end()
+        ray.shutdown()
+    print("| search | trials | ms per trial | to plain | second fifth | last fifth | driver's peak, MiB |")
+    print("|:--|--:|--:|--:|--:|--:|--:|")
+    base: dict[int, float] = {row["trials"]: row["ms_per_trial"] for row in rows if row["kind"] == "plain"}
+    for row in rows:
+        cells = [row["kind"], str(row["trials"]), f"{row['ms_per_trial']:.0f}"]
+        cells.append(f"{row['ms_per_trial'] / base[row['trials']]:.2f}")
+        cells += [f"{row[name]:.0f}" for name in ("ms_second_fifth", "ms_last_fifth", "driver_peak_mib")]
+        print("| " + " | ".join(cells) + " |")
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,242 @@
+"""How good the search is: the sampler against random search and a hand-made grid, and early stopping on real curves.
+
+`record` trains whole searches, two trials at a time, each scored at every rung, and keeps them in a folder: TPE as the
+pipeline runs it, random points, and a grid of lambda1 and lambda2 in the manner of the paper's Table 4. `report` draws
+the hypervolume over the trials, and replays the stopping rule on the recorded curves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+
+from pipeline.config import Params, load
+from pipeline.config.sections import Suggestion
+from pipeline.search.ledger import Ledger
+from pipeline.search.pareto import Candidate, hypervolume, pareto_set
+from pipeline.search.space import Point, sample
+from pipeline.search.stopping import goes_on
+from pipeline.search.trainable import RUNGS
+from pipeline.search.trial import Job, Trial, dead_slider
+from pipeline.stage import Context
+from pipeline.stages.search import make_job
+from pipeline.tracking import NullRun, NullTracker
+from tatsnet.allocator import keep_freed_memory
+from tatsnet.training import Diverged
+
+SAMPLERS = ("tpe", "random", "grid")
+Curve = dict[str, Any]
+"""A recorded trial: point, state, `scores` by rung (PSNR in dB, FLOPs at M = 27 share of dense), the end's last."""
+
+_job: list[Job] = []
+
+
+def _begin(root: Path, params: Params) -> None:
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    _job.append(make_job(Context(root=root, params=params, tracker=NullTracker(), run=NullRun())))
+
+
+def train(point: Point, seed: int) -> Curve:
+    """One trial, scored at every rung."""
+    job = _job[0]
+    trial, scores = Trial(job, point, seed), []
+    try:
+        for rung in range(1, RUNGS):
+            until = round(rung * job.schedule.iterations / RUNGS)
+            while trial.iteration < until and trial.advance() is not None:
+                pass
+            scores.append(_values(trial.score()))
+        for _ in iter(trial.advance, None):
+            pass
+    except Diverged as error:
+        return {"point": point.to_json(), "state": "failed", "reason": str(error), "scores": scores}
+    record = trial.measure()
+    reason = dead_slider(record["response"], job.dense_response)
+    state = "failed" if reason else "finished"
+    return {"point": point.to_json(), "state": state, "reason": reason, "scores": [*scores, _values(record)]}
+
+
+def _values(figures: dict[str, Any]) -> list[float]:
+    return [figures["psnr_db"], figures["flops_ratio_m27"]]
+
+
+def points(sampler: str, params: Params, seed: int, trials: int) -> list[Point]:
+    """What random search and the grid try."""
+    space = params.search.space
+    if sampler == "grid":
+        return list(itertools.islice(grid(params), trials))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    return [sample(study.ask(), space, params.search.variants) for _ in range(trials)]
+
+
+def grid(params: Params) -> Iterator[Point]:
+    """lambda1 and lambda2 at the ends and the middle of their ranges, TSNet along lambda1; gamma is the paper's 0.9."""
+    space = params.search.space
+
+    def steps(low: float, high: float, count: int) -> list[float]:
+        return [low * (high / low) ** (k / (count - 1)) for k in range(count)]
+
+    for lambda1 in steps(space.lambda1.low, space.lambda1.high, 3):
+        yield Point(variant="TSNet", lambda1=lambda1, lambda2=0.0, gamma=0.9)
+        for lambda2 in steps(space.lambda2.low, space.lambda2.high, 3):
+            yield Point(variant="TA+TSNet", lambda1=lambda1, lambda2=lambda2, gamma=0.9)
+
+
+def record(root: Path, params: Params, sampler: str, seed: int, trials: int) -> list[Curve]:
+    """A whole search, without stopping; the curves in the order in which the trials were begun."""
+    suggested: tuple[Suggestion, ...] = ()
+    if sampler == "grid" or sampler == "random":
+        suggested = tuple(
+            Suggestion(**point.to_json() | {"lambda2": point.lambda2 or params.search.space.lambda2.low})
+            for point in points(sampler, params, seed, trials)
+        )
+    config = replace(params.search, suggestions=suggested, seed=seed)
+    ledger = Ledger(optuna.storages.InMemoryStorage(), "study", config)
+    curves: dict[int, Curve] = {}
+    running: dict[Future[Curve], int] = {}
+    with ProcessPoolExecutor(2, get_context("spawn"), _begin, (root, params)) as pool:
+        while len(curves) < trials:
+            while len(running) < 2 and len(curves) + len(running) < trials:
+                number, point = ledger.ask()
+                running[pool.submit(train, point, seed)] = number
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                number = running.pop(done)
+                curves[number] = curve = done.result()
+                psnr_db, flops = curve["scores"][-1]
+                if curve["state"] == "finished":
+                    ledger.finish(number, {"psnr_db": psnr_db, "flops_ratio_m27": flops})
+                else:
+                    ledger.fail(number, str(curve["reason"]))
+                print(f"{sampler} {seed}: {number} {curve['state']} {psnr_db:.2f} dB {flops:.1%}", file=sys.stderr)
+    return [curves[number] for number in sorted(curves)]
+
+
+def volume(curves: Sequence[Curve], floor_db: float) -> float:
+    """Hypervolume of finished trials."""
+    finished = [curve["scores"][-1] for curve in curves if curve["state"] == "finished"]
+    candidates = [Candidate(number=n, psnr_db=psnr, costs=(flops,)) for n, (psnr, flops) in enumerate(finished)]
+    return hypervolume(pareto_set(candidates), floor_db) if candidates else 0.0
+
+
+def replay(curves: Sequence[Curve], rungs: Sequence[int], keep: float) -> tuple[list[Curve], float]:
+    """What asynchronous stopping would have left of a search, two trials at a time, and the share of iterations."""
+    waiting, running, left = list(enumerate(curves)), dict[int, int](), []
+    scores: dict[int, dict[int, list[float]]] = {rung: {} for rung in rungs}
+    used = 0
+    while waiting or running:
+        while waiting and len(running) < 2:
+            running[waiting.pop(0)[0]] = 0
+        for number in list(running):
+            curve, rung = curves[number], running[number] + 1
+            running[number] = rung
+            used += 1
+            if rung in scores and rung < len(curve["scores"]):
+                psnr_db, flops = curve["scores"][rung - 1]
+                scores[rung][number] = [-psnr_db, flops]
+                rows = scores[rung]
+                if not goes_on(list(rows.values()), list(rows).index(number), keep):
+                    del running[number]
+                    continue
+            if rung >= len(curve["scores"]):
+                left.append(curve)
+                del running[number]
+    return left, used / sum(len(curve["scores"]) for curve in curves)
+
+
+def stopping_table(searches: dict[tuple[str, int], list[Curve]], floor_db: float) -> str:
+    """Share of the hypervolume kept and of the iterations used, by rungs and share that goes on."""
+    lines = ["| sampler | rungs | keep | hypervolume kept, each seed | iterations used, each seed |"]
+    lines.append("|:--|:--|--:|:--|:--|")
+    for sampler in SAMPLERS:
+        chosen = [curves for (name, _), curves in sorted(searches.items()) if name == sampler]
+        for rungs, keep in itertools.product(((2,), (3,), (4,), (2, 4), (3, 6), (2, 4, 6)), (0.3, 0.4, 0.5, 0.6)):
+            made = [(replay(curves, rungs, keep), volume(curves, floor_db)) for curves in chosen]
+            kept = [volume(left, floor_db) / whole for (left, _), whole in made]
+            used = [share for (_, share), _ in made]
+            if kept:
+                cells = [sampler, str([rung / RUNGS for rung in rungs]), f"{keep:g}"]
+                cells += [" ".join(f"{value:.1%}" for value in values) for values in (kept, used)]
+                lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def over_trials_table(searches: dict[tuple[str, int], list[Curve]], floor_db: float) -> str:
+    """Mean hypervolume after so many trials."""
+    trials = max(len(curves) for curves in searches.values())
+    marks = sorted({math.ceil(trials * share) for share in (0.25, 0.5, 0.75, 1.0)})
+    lines = ["| sampler | " + " | ".join(f"{mark} trials" for mark in marks) + " |", "|:--|" + "--:|" * len(marks)]
+    for sampler in SAMPLERS:
+        chosen = [curves for (name, _), curves in searches.items() if name == sampler]
+        if chosen:
+            means = [statistics.mean(volume(curves[:mark], floor_db) for curves in chosen) for mark in marks]
+            lines.append("| " + " | ".join([f"{sampler} ({len(chosen)})", *(f"{mean:.3f}" for mean in means)]) + " |")
+    return "\n".join(lines)
+
+
+def draw(searches: dict[tuple[str, int], list[Curve]], floor_db: float, path: Path) -> None:
+    """Hypervolume over trials, a line per search."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    colours = dict(zip(SAMPLERS, ("tab:blue", "tab:orange", "tab:green"), strict=True))
+    for (sampler, seed), curves in sorted(searches.items()):
+        volumes = [volume(curves[: count + 1], floor_db) for count in range(len(curves))]
+        label = f"{sampler}, seed {seed}"
+        axes.step(range(1, len(curves) + 1), volumes, where="post", color=colours[sampler], label=label)
+    axes.set(xlabel="trials", ylabel="hypervolume, dB x share of dense saved")
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Record what is missing, or report on what is there."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python -m benchmarks.searchers record --out /tmp/curves --seeds 0 1 2 --trials 12\n"
+        "         python -m benchmarks.searchers report --out /tmp/curves",
+    )
+    parser.add_argument("what", choices=("record", "report"))
+    parser.add_argument("--root", type=Path, default=Path(), help="project folder with data/ and models/supernet")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the recorded searches")
+    parser.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=list(SAMPLERS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--trials", type=int, default=12)
+    args = parser.parse_args(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.what == "record":
+        params = load(args.root / "params.yaml")
+        for sampler, seed in itertools.product(args.samplers, args.seeds):
+            path = args.out / f"{sampler}-{seed}.json"
+            if not path.exists():
+                curves = record(args.root, params, sampler, seed, args.trials)
+                path.write_text(json.dumps(curves, indent=1))
+        return 0
+    searches = {}
+    for path in sorted(args.out.glob("*-*.json")):
+        sampler, seed = path.stem.split("-")
+        searches[sampler, int(seed)] = json.loads(path.read_text())
+    figures = json.loads((args.root / "models/supernet/figures.json").read_text())
+    floor_db = figures["input_psnr_db"]
+    draw(searches, floor_db, args.out / "hypervolume.png")
+    print(over_trials_table(searches, floor_db), stopping_table(searches, floor_db), sep="\n\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

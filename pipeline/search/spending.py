@@ -1,0 +1,69 @@
+"""What trials cost, and the bound on it at which a search puts its trials down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pipeline.config import CostConfig, Limits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Dollars of an hour of one CPU core and of one GPU."""
+
+    cpu_hour_usd: float
+    gpu_hour_usd: float
+
+    @classmethod
+    def of(cls, config: CostConfig) -> Rates:
+        """The rates of the parameters."""
+        return cls(cpu_hour_usd=config.cpu_hour_usd, gpu_hour_usd=config.gpu_hour_usd)
+
+    def usd(self, spent: Mapping[str, float]) -> float:
+        """Dollars of `cpu_seconds` and `gpu_seconds`; what is missing counts nothing."""
+        cpu, gpu = (spent.get(f"{kind}_seconds", 0.0) / 3600 for kind in ("cpu", "gpu"))
+        return cpu * self.cpu_hour_usd + gpu * self.gpu_hour_usd
+
+
+class Spending:
+    """Sums up a search's cost, and tells when a limit is reached.
+
+    Args:
+        rates: of the resources.
+        limits: none where null.
+        before_usd: that the study's ended trials have cost.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, rates: Rates, limits: Limits, before_usd: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.rates, self._limits, self._ended_usd, self._clock = rates, limits, before_usd, clock
+        self._began = clock()
+        self._running: dict[str, float] = {}
+
+    def running(self, trial: str, spent: Mapping[str, float]) -> None:
+        """A running trial has cost so much."""
+        self._running[trial] = self.rates.usd(spent)
+
+    def ended(self, trial: str, usd: float) -> None:
+        """A trial has cost so much and costs no more."""
+        self._running.pop(trial, None)
+        self._ended_usd += usd
+
+    @property
+    def usd(self) -> float:
+        """Dollars so far, running trials up to their last report."""
+        return self._ended_usd + sum(self._running.values())
+
+    @property
+    def reached(self) -> str | None:
+        """Which limit is reached, in words; None where none is."""
+        hours = (self._clock() - self._began) / 3600
+        if self._limits.hours is not None and hours >= self._limits.hours:
+            return f"search.limits.hours: {hours:.2f} of {self._limits.hours:g} hours"
+        if self._limits.usd is not None and self.usd >= self._limits.usd:
+            return f"search.limits.usd: {self.usd:.2f} of {self._limits.usd:g} dollars"
+        return None

@@ -1,0 +1,39 @@
+"""Which clusters are let through; tests/slow/test_search.py has a real one."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.search.cluster import require_answer
+
+
+@pytest.fixture
+def listening() -> Iterator[int]:
+    """A port where somebody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "localhost:{port}"])
+def test_a_cluster_that_answers_is_let_through(listening: int, form: str) -> None:
+    require_answer(form.format(port=listening))
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "[::1]:{port}", "127.0.0.1:99999"])
+def test_a_cluster_that_is_away_is_told_at_once_with_what_to_do(listening: int, form: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+    address = form.format(port=free)
+    with pytest.raises(UserError, match="RAY_ADDRESS") as caught:
+        require_answer(address, patience_s=2.0)
+    assert address in str(caught.value)
+    assert "unset" in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["auto", "local"])
+def test_an_address_without_a_port_is_left_to_ray(address: str) -> None:
+    require_answer(address)

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.config import Limits
+from pipeline.search.spending import Rates, Spending
+
+RATES = Rates(cpu_hour_usd=0.5, gpu_hour_usd=2.0)
+HOUR = {"cpu_seconds": 3600.0 * 4, "gpu_seconds": 3600.0}
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_dollars_are_hours_times_rates() -> None:
+    assert RATES.usd(HOUR) == pytest.approx(4 * 0.5 + 2.0)
+    assert RATES.usd({}) == 0
+
+
+def test_a_running_trial_counts_by_its_last_report_and_an_ended_one_once() -> None:
+    spending = Spending(RATES, Limits(hours=None, usd=None), before_usd=1.0)
+    spending.running("a", HOUR)
+    spending.running("a", HOUR)
+    spending.running("b", HOUR)
+    assert spending.usd == pytest.approx(9.0)
+    spending.ended("a", 4.5)
+    assert spending.usd == pytest.approx(9.5)
+    assert spending.reached is None
+
+
+def test_a_bound_on_money_is_named_when_it_is_reached() -> None:
+    spending = Spending(RATES, Limits(hours=None, usd=5.0), before_usd=1.5)
+    spending.running("a", {"gpu_seconds": 6000.0})
+    assert spending.reached is None
+    spending.running("a", {"gpu_seconds": 6300.0})
+    assert spending.reached == "search.limits.usd: 5.00 of 5 dollars"
+
+
+def test_a_bound_on_time_runs_from_the_start() -> None:
+    clock = Clock()
+    spending = Spending(RATES, Limits(hours=0.5, usd=None), 0.0, clock)
+    clock.now += 1799
+    assert spending.reached is None
+    clock.now += 1
+    assert spending.reached == "search.limits.hours: 0.50 of 0.5 hours"
