@@ -1,7 +1,8 @@
 """What a search costs beside training: trials that do nothing, here and in plain Tune with Optuna, in one run.
 
-Both run on the same local Ray with as many processes, which are used again. `ours` has what a search has: the study in SQLite, the ledger's searcher, ten rungs a trial, and with --mlflow a run per trial. `plain` is Ray Tune with
-its OptunaSearch on the same kind of study, and one result per trial (--rungs: as many as ours).
+Both run on the same local Ray with as many processes, which are used again. `ours` has what a search has: the study in
+SQLite, the ledger's searcher, ten rungs a trial, and with --mlflow a run per trial. `plain` is Ray Tune with its
+OptunaSearch on the same kind of study, and one result per trial (--rungs: as many as ours).
 """
 
 from __future__ import annotations
