@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
 import urllib.error
@@ -90,6 +91,7 @@ def make_delivery(client: MlflowClient, folder: Path) -> Delivery:
 def _connect(uri: str, experiment: str, artifacts: str | None) -> tuple[MlflowClient, str]:
     from mlflow.tracking import MlflowClient
 
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback for each try of a locked store
     try:
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         return client, _experiment_id(client, experiment, artifacts)

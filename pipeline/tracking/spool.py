@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 import threading
 import time
@@ -29,7 +30,8 @@ CREATE TABLE IF NOT EXISTS records (
 CREATE TABLE IF NOT EXISTS runs (local TEXT PRIMARY KEY, run TEXT NOT NULL);
 """
 _ADD = "INSERT INTO records (kind, target, payload, time_ms) VALUES (:kind, :target, :payload, :time_ms)"
-_HEAD = "SELECT number, kind, target, payload, time_ms FROM records WHERE number > ? ORDER BY number LIMIT ?"
+_QUEUE = "SELECT number, kind, target, payload, time_ms FROM records WHERE kind NOT IN ({}) ORDER BY number"
+_USER = re.compile(r"//[^/@]*@")
 _RUN = "SELECT run FROM runs WHERE local = ?"
 
 
@@ -42,8 +44,9 @@ class Waiting:
 
 
 def spool_folder(root: Path, uri: str) -> Path:
-    """Where the records of the project `root` for one tracker wait."""
-    return root.resolve() / STATE / "spool" / hashlib.sha256(uri.encode()).hexdigest()[:16]
+    """Where the records of the project `root` for one tracker wait, whoever signs in there."""
+    address = _USER.sub("//", uri).rstrip("/")
+    return root.resolve() / STATE / "spool" / hashlib.sha256(address.encode()).hexdigest()[:16]
 
 
 class Spool:
@@ -66,7 +69,7 @@ class Spool:
         self._lock = threading.Lock()
         self._unwritten: deque[Record] = deque()
         self._quiet_until = -float("inf")
-        self._sent = 0
+        self._done: set[int] = set()
         self._runs: dict[str, str] = {}
         self.copies.mkdir(parents=True, exist_ok=True)
         self._prepare()
@@ -81,32 +84,35 @@ class Spool:
             if time.monotonic() >= self._quiet_until:
                 self._write()
 
-    def batch(self, most: int) -> list[Waiting]:
-        """The oldest record; with those behind it, up to `most`, if all are metrics of one run. Empty: none wait."""
-        rows = self._db.execute(_HEAD, (self._sent, most)).fetchall()
-        if not rows:
-            with self._lock:
-                return [Waiting(number=0, record=record) for record in [*self._unwritten][:1]]
-        first = rows[0][1:3]
-        alike = 1
-        while first[0] == "metrics" and alike < len(rows) and rows[alike][1:3] == first:
-            alike += 1
-        return [
-            Waiting(number=number, record=Record(kind=kind, target=target, payload=json.loads(payload), time_ms=at))
-            for number, kind, target, payload, at in rows[:alike]
-        ]
+    def batch(self, most: int, without: Sequence[str] = ()) -> list[Waiting]:
+        """The oldest record; with those behind it, up to `most`, if all are metrics of one run. Empty: none wait.
+
+        Args:
+            without: kinds that are passed over.
+        """
+        found: list[Waiting] = []
+        with closing(self._db.execute(_QUEUE.format(",".join("?" * len(without))), without)) as rows:
+            for number, kind, target, payload, at in rows:
+                if number in self._done:
+                    continue
+                if found and (kind, target) != ("metrics", found[0].record.target):
+                    break
+                record = Record(kind=kind, target=target, payload=json.loads(payload), time_ms=at)
+                found.append(Waiting(number=number, record=record))
+                if kind != "metrics" or len(found) == most:
+                    break
+        return found or self._from_memory(without)
 
     def done(self, batch: Sequence[Waiting]) -> None:
         """Forget a batch, which was sent or refused. On a full disk that lasts as long as this process only."""
-        for waiting in batch:
-            if waiting.number:
-                self._sent = max(self._sent, waiting.number)
-                continue
-            with self._lock:
-                if self._unwritten and self._unwritten[0] is waiting.record:
-                    self._unwritten.popleft()
-        with suppress(sqlite3.OperationalError), self._db as db:
-            db.execute("DELETE FROM records WHERE number <= ?", (self._sent,))
+        with self._lock:
+            if self._unwritten and self._unwritten[0] is batch[0].record:
+                self._unwritten.popleft()
+        self._done |= {waiting.number for waiting in batch if waiting.number}
+        with suppress(sqlite3.OperationalError):
+            with self._db as db:
+                db.executemany("DELETE FROM records WHERE number = ?", [(number,) for number in self._done])
+            self._done = set()
         for waiting in batch:
             if waiting.record.kind == "artifact":
                 drop_copy(self.copies, waiting.record.payload["copy"])
@@ -117,9 +123,9 @@ class Spool:
 
     def waiting(self, up_to: int | None = None) -> int:
         """How many records are not sent; with a place, of those no younger than it."""
-        newest = self.newest() if up_to is None else up_to
-        found = self._db.execute("SELECT count(*) FROM records WHERE number > ? AND number <= ?", (self._sent, newest))
-        return int(found.fetchone()[0]) + len(self._unwritten)
+        last = self.newest() if up_to is None else up_to
+        found = self._db.execute("SELECT count(*) FROM records WHERE number <= ?", (last,)).fetchone()
+        return int(found[0]) - sum(number <= last for number in [*self._done]) + len(self._unwritten)
 
     def unwritten(self) -> int:
         """How many records are in memory alone, because the disk does not take them, tried once more."""
@@ -139,6 +145,10 @@ class Spool:
         self._runs[local] = run
         with suppress(sqlite3.OperationalError), self._db as db:
             db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (local, run))
+
+    def _from_memory(self, without: Sequence[str]) -> list[Waiting]:
+        with self._lock:
+            return [Waiting(number=0, record=record) for record in [*self._unwritten][:1] if record.kind not in without]
 
     @property
     def _db(self) -> sqlite3.Connection:

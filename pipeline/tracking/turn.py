@@ -34,6 +34,9 @@ def turn_to_send(path: Path) -> Iterator[Turn | None]:
         with suppress(OSError):
             file.truncate(0)
             file.write(b"sending\n")
-        yield turn
-        if not turn.doubtful:
-            file.truncate(0)
+        try:
+            yield turn
+            if not turn.doubtful:
+                file.truncate(0)
+        finally:  # by name: a child process that was forked meanwhile keeps the file open
+            fcntl.flock(file, fcntl.LOCK_UN)

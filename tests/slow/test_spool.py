@@ -9,12 +9,13 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,16 @@ class Server:
         self._folder = folder
         self.start()
 
-    def start(self) -> None:
+    def start(self, largest: int | None = None) -> None:
+        """Start it; `largest` is how many bytes a file of its may have, as on a full disk."""
         store = f"sqlite:///{self._folder / 'server.db'}"
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--workers", "1"]
         command += ["--artifacts-destination", str(self._folder / "server-artifacts")]
         environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        with (self._folder / "server.log").open("ab") as log:
+        if largest:
+            command = ["prlimit", f"--fsize={largest}", *command]
+        with (self._folder / "server.log").open("wb") as log:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
             )
@@ -132,9 +136,9 @@ def project(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def stage(project: Path, root: Path, server: Server) -> Iterator[subprocess.Popen[str]]:
+def stage(project: Path, root: Path, server: Server | None) -> Iterator[subprocess.Popen[str]]:
     """The stage, after its first twenty steps; it goes on until `told` asks what it has seen."""
-    environment = os.environ | {"MLFLOW_TRACKING_URI": server.uri, "PYTHONPATH": str(root)}
+    environment = os.environ | {"PYTHONPATH": str(root)} | ({"MLFLOW_TRACKING_URI": server.uri} if server else {})
     command = [sys.executable, "-c", STAGE, str(project)]
     with (project / "err.txt").open("w") as err:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, env=environment, text=True)
@@ -216,6 +220,40 @@ def test_a_hung_server_that_goes_on(
         server.signal(signal.SIGCONT)
         time.sleep(3)
         said = told(process, project)
+    assert said["waited"] < 10
+    tracker = open_tracker("spool", project)
+    assert sent(tracker)
+    require_all(tracker, project, said["steps"])
+
+
+def test_a_server_whose_disk_is_full_for_a_while(server: Server, project: Path, root: Path, tmp_path: Path) -> None:
+    server.kill()
+    server.start(largest=(tmp_path / "server.db").stat().st_size)
+    with stage(project, root, server) as process:
+        spool = Spool(spool_folder(project, server.uri))
+        deadline = time.monotonic() + 60
+        while spool.waiting() < 100:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        server.kill()
+        server.start()
+        said = told(process, project)
+    assert said["waited"] < 10
+    tracker = open_tracker("spool", project)
+    assert sent(tracker)
+    require_all(tracker, project, said["steps"])
+
+
+def test_a_default_store_that_is_locked_for_longer_than_mlflow_waits(project: Path, root: Path) -> None:
+    with stage(project, root, None) as process:
+        with closing(sqlite3.connect(project / "mlflow.db", timeout=30)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            time.sleep(25)
+        time.sleep(3)
+        said = told(process, project)
+    warned = (project / "err.txt").read_text()
+    assert warned.count("the tracker cannot be reached") == 1
+    assert "Traceback" not in warned
     assert said["waited"] < 10
     tracker = open_tracker("spool", project)
     assert sent(tracker)

@@ -33,6 +33,7 @@ class Tracker:
         self.asked = 0
         self.away = False
         self.refuses: set[int] = set()
+        self.files_away = False
         self.late_s: float | None = None
 
     def send(self, records: Sequence[Record]) -> None:
@@ -42,7 +43,7 @@ class Tracker:
             threading.Timer(self.late_s, self.keep, [times]).start()
             self.late_s = None
             raise TimeoutError("no answer")
-        if self.away:
+        if self.away or (self.files_away and records[0].kind == "text"):
             raise ConnectionError("no route")
         if self.refuses & set(times):
             raise Refused("no")
@@ -69,7 +70,7 @@ def spool(tmp_path: Path) -> Spool:
 
 def courier(spool: Spool, tracker: Tracker, settle_s: float = 0.0) -> Courier:
     return Courier(
-        spool, tracker.send, lambda error: isinstance(error, Refused), tracker.ask, WarnOnce(), 0.01, settle_s
+        spool, tracker.send, lambda error: isinstance(error, Refused), tracker.ask, WarnOnce(), 0.01, settle_s, 0.2
     )
 
 
@@ -142,6 +143,20 @@ def test_a_refusal_is_said_once_and_holds_up_nothing(
     until(lambda: spool.waiting() == 0)
     assert tracker.got == [0, 1, 2, 4, 5, 6, 8, 9]
     assert len([entry for entry in caplog.records if "refused" in entry.message]) == 1
+
+
+def test_files_that_cannot_go_let_the_others_pass_and_keep_their_order(spool: Spool, tracker: Tracker) -> None:
+    tracker.files_away = True
+    for number in range(20):
+        put(spool, [number], "text" if number % 5 == 1 else "metrics")
+    sending = courier(spool, tracker)
+    sending.wake()
+    others = [number for number in range(20) if number % 5 != 1]
+    until(lambda: len(tracker.got) == len(others))
+    assert (tracker.got, spool.waiting()) == (others, 4)
+    tracker.files_away = False
+    until(lambda: spool.waiting() == 0)
+    assert tracker.got == [*others, 1, 6, 11, 16]
 
 
 def test_the_thread_ends_when_nothing_is_left_and_begins_again(spool: Spool, tracker: Tracker) -> None:

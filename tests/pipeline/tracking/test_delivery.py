@@ -96,7 +96,7 @@ def test_an_artifact_is_what_it_was_when_it_was_recorded(
     assert (spool.copies / waiting.record.payload["copy"] / "a.txt").read_text() == "before"
     assert "nowhere is missing" in caplog.text
     tracker.away = False
-    until(lambda: spool.waiting() == 0)
+    assert taking.flush(30, 10) == 0
     until(lambda: not list(spool.copies.iterdir()))
 
 

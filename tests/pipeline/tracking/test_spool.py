@@ -92,6 +92,7 @@ def test_the_tracker_s_ids_outlive_the_process(tmp_path: Path) -> None:
 
 def test_every_tracker_and_project_has_its_own(tmp_path: Path) -> None:
     folders = {spool_folder(root, uri) for root in (tmp_path, tmp_path / "a") for uri in ("http://a:1", "http://b:1")}
+    assert spool_folder(tmp_path, "http://ann:secret@a:1/") == spool_folder(tmp_path, "http://a:1")
     assert len(folders) == 4
     assert not any("//" in str(folder) for folder in folders)
 

@@ -26,6 +26,24 @@ def test_nothing_is_in_doubt_after_a_good_end(tmp_path: Path) -> None:
             assert not turn.doubtful
 
 
+def test_a_child_forked_meanwhile_does_not_keep_the_turn(tmp_path: Path, root: Path) -> None:
+    code = """
+import os, signal, sys, time
+from pathlib import Path
+from pipeline.tracking.turn import turn_to_send
+with turn_to_send(Path(sys.argv[1])):
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+with turn_to_send(Path(sys.argv[1])) as again:
+    print(again)
+os.kill(child, signal.SIGKILL)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "lock")]
+    assert subprocess.check_output(command, cwd=root, text=True, timeout=30) == "Turn(doubtful=False)\n"
+
+
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "turn.doubtful = True", "raise ValueError"])
 def test_something_is_in_doubt_after_a_bad_one(tmp_path: Path, root: Path, end: str) -> None:
     code = "import os, sys\nfrom pathlib import Path\nfrom pipeline.tracking.turn import turn_to_send\n"
