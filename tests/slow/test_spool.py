@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -25,6 +26,8 @@ from pipeline.tracking import last_run_id, open_tracker
 from pipeline.tracking.keys import KEY, TRIAL_STAGE
 from pipeline.tracking.mlflow_tracker import MlflowTracker
 from pipeline.tracking.spool import Spool, spool_folder
+from tests.profiles.tiny import tiny_profile
+from tests.slow.searches import FOLDER, TOLD, searching, trials
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -300,3 +303,37 @@ def test_a_stage_that_is_killed_while_the_server_is_away(server: Server, project
     assert len(trials) == len(set(trials))
     surely = {f"study.{step}" for step in range(0, max(steps, again["steps"]), 10)}
     assert surely <= set(trials) <= surely | {f"study.{steps}"}
+
+
+def test_a_search_goes_on_while_its_server_hangs_and_dies(
+    server: Server, prepared: Path, root: Path, tmp_path: Path
+) -> None:
+    place = Path(shutil.copytree(prepared, tmp_path / "searched"))
+    tiny_profile(place / "params.yaml", FOLDER | {"search.trials": 4, "search.schedule.iterations": 400})
+    with searching(place, root) as search:
+        search.until(TOLD.pattern)
+        server.signal(signal.SIGSTOP)
+        hung_at = len(search.lines)
+        time.sleep(AWAY_S)
+        told = len(search.lines) - hung_at
+        server.signal(signal.SIGCONT)
+        search.until(r"trial \d+ finished")
+        server.kill()
+        time.sleep(AWAY_S)
+        server.start()
+        assert search.end(200) == 0, search.told()
+        print(told, search.errors())
+    assert told > 0, "the trials went on while the server hung"
+    tracker = open_tracker("tiny", place)
+    assert sent(tracker)
+    (parent,) = tracker.find({"stage": "search"})
+    assert (parent.id, parent.status) == (last_run_id(place, "search"), "FINISHED")
+    children = tracker.find({"stage": TRIAL_STAGE})
+    rows = {str(row["number"]): row for row in trials(place)}
+    assert sorted(child.tags["number"] for child in children) == sorted(rows)
+    for child in children:
+        assert (child.status, child.tags["mlflow.parentRunId"]) == ("FINISHED", parent.id)
+        (point,) = tracker._client.get_metric_history(child.id, "psnr_db")
+        assert point.value == rows[child.tags["number"]]["metrics"]["psnr_db"]
+        assert float(child.params["lambda1"]) == rows[child.tags["number"]]["lambda1"]
+    assert kept(tracker._client, parent.id, "trials.json") == (place / "search" / "trials.json").read_text("utf-8")
