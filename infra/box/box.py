@@ -33,7 +33,7 @@ SERVICES = ("postgres", "s3", "mlflow", HEAD, *WORKERS)
 COMMAND = "command"
 """What `run` runs: stopped before the services."""
 _STOPS = ((COMMAND,), WORKERS, (HEAD, "mlflow"), ("postgres", "s3"))
-_GRACE_S = {COMMAND: 30.0, "postgres": 30.0}
+_GRACE_S = {COMMAND: 30.0, "s3": 25.0}
 _PATIENCE_S = 120.0
 _PORTS = ("postgres", "mlflow", "ray", *seaweed.PORTS, *(f"{name}.grpc" for name in seaweed.PORTS))
 

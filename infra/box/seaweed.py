@@ -6,15 +6,16 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infra.box.folder import BUCKET, PREFIX, Folder, write_private
 from infra.box.waiting import answers
 from infra.bucket.place import Place
-from infra.bucket.roles import ROLES, Role
+from infra.bucket.roles import ROLES, policy
 from pipeline.errors import UserError
 
 PORTS = ("master", "volume", "filer", "s3")
@@ -67,16 +68,12 @@ class Seaweed:
         """Write the keys of the roles, and the keys that shut its inner doors."""
         self.data.mkdir(exist_ok=True, mode=0o700)
         self.settings.mkdir(exist_ok=True, mode=0o700)
-        identities = [self._identity(ADMIN, ["Admin", "Read", "Write", "List", "Tagging"])]
-        identities += [self._identity(role.name, actions(role)) for role in ROLES.values()]
-        write_private(self.settings / "s3.json", json.dumps({"identities": identities}))
+        write_private(
+            self.settings / "s3.json", json.dumps(accounts({name: self.keys(name) for name in (ADMIN, *ROLES)}))
+        )
         signed = "".join(f'[{name}]\nkey = "{self.folder.secret(name)}"\n' for name in _SIGNED)
         sealed = f'[s3.sse]\nkek = "{self.folder.secret("s3.sse.kek")}"\n'
         write_private(self.settings / "security.toml", f"[access]\nui = false\n{sealed}{signed}")
-
-    def _identity(self, name: str, allowed: Iterable[str]) -> dict[str, object]:
-        key, secret = self.keys(name)
-        return {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": list(allowed)}
 
     def keys(self, role: str) -> tuple[str, str]:
         """Access key and secret key of a role."""
@@ -99,7 +96,7 @@ class Seaweed:
         for name in PORTS:
             command += [f"-{name}.port={self.ports[name]}", f"-{name}.port.grpc={self.ports[f'{name}.grpc']}"]
         command += [f"-s3.config={self.settings / 's3.json'}", *_NOTHING_ELSE]
-        return [*command, "-volume.max=200", "-master.volumeSizeLimitMB=256"]
+        return [*command, "-volume.max=200", "-volume.preStopSeconds=0", "-master.volumeSizeLimitMB=256"]
 
     def is_ready(self) -> bool:
         """Whether the S3 door answers; the first write may still have to wait a moment."""
@@ -114,8 +111,15 @@ def remove_sockets(ports: Mapping[str, int]) -> None:
                 path.unlink()
 
 
-def actions(role: Role) -> list[str]:
-    """The role in SeaweedFS's own words: what `infra.bucket.roles.policy` says in those of IAM."""
-    words = {"Read": role.reads, "Write": {*role.writes, *role.deletes}, "List": role.folders}
-    place = f"{PLACE.bucket}/{PLACE.prefix}"
-    return [f"{word}:{place}/{folder}/*" for word, folders in words.items() for folder in sorted(folders)]
+def accounts(keys: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    """SeaweedFS's file of accounts: each role with the very IAM policy that it would have in the cloud.
+
+    Args:
+        keys: access key and secret key by name; of a name that is no role, for everything.
+    """
+    identities = []
+    for name, (key, secret) in keys.items():
+        may = {"policyNames": [name]} if name in ROLES else {"actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+        identities.append({"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], **may})
+    policies = [{"name": name, "content": json.dumps(policy(PLACE, role))} for name, role in ROLES.items()]
+    return {"identities": identities, "policies": policies}

@@ -54,6 +54,8 @@ def policy(place: Place, role: Role) -> dict[str, Any]:
     """
     keys = [f"{place.below(folder)}/" for folder in role.folders]
     statements: list[dict[str, Any]] = [
+        # By this s3fs sees that the bucket is there; without it, it would try to make it.
+        {"Sid": "Locate", "Effect": "Allow", "Action": ["s3:GetBucketLocation"], "Resource": [place.arn]},
         {
             "Sid": "List",
             "Effect": "Allow",
@@ -62,7 +64,7 @@ def policy(place: Place, role: Role) -> dict[str, Any]:
             "Condition": {
                 "StringLike": {"s3:prefix": sorted([key[:-1] for key in keys] + [f"{key}*" for key in keys])}
             },
-        }
+        },
     ]
     for sid, actions, folders in (
         ("Read", _READ, role.reads),

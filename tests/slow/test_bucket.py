@@ -13,31 +13,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.box.seaweed import actions
 from infra.bucket.roles import ROLES
-from tests.slow.s3_server import S3Server, s3_server
+from tests.slow.s3_server import S3Server, keys_of, s3_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 WITHOUT = ("--allow-missing", "public-access", "--allow-missing", "tls-only")
-READER = ("reader", "secret-of-the-reader")
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    roles = [
-        {
-            "name": name,
-            "credentials": [{"accessKey": name, "secretKey": f"secret-of-{name}"}],
-            "actions": actions(role),
-        }
-        for name, role in ROLES.items()
-    ]
-    reader = {
-        "name": READER[0],
-        "credentials": [{"accessKey": READER[0], "secretKey": READER[1]}],
-        "actions": ["Read:some-bucket", "List:some-bucket"],
-    }
-    with s3_server(tmp_path_factory.mktemp("s3"), [*roles, reader]) as running:
+    with s3_server(tmp_path_factory.mktemp("s3"), list(ROLES)) as running:
         yield running
 
 
@@ -125,7 +110,7 @@ def test_what_the_server_lacks_is_said_and_fails_unless_allowed(server: S3Server
         ("s3://some-bucket/x", {"AWS_SECRET_ACCESS_KEY": "wrong"}, "the secret key is wrong"),
         (
             "s3://new-bucket/x",
-            dict(zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), READER, strict=True)),
+            dict(zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), keys_of("dvc"), strict=True)),
             "may not",
         ),
         ("s3://some-bucket/x", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "http://127.0.0.1:9 is not reached"),
@@ -163,22 +148,26 @@ FOLDERS = ("data", "checkpoints", "networks", "mlflow", "dvc")
 
 @pytest.mark.parametrize("name", sorted(ROLES))
 def test_a_role_s_keys_reach_its_folders_only(server: S3Server, name: str) -> None:
-    """As the box gives them to SeaweedFS; tests/infra/bucket/test_roles.py judges the IAM policies themselves."""
+    """The IAM policies themselves, as SeaweedFS enforces them."""
     role, admin = ROLES[name], server.client()
     if "box" not in {bucket["Name"] for bucket in admin.list_buckets()["Buckets"]}:
         admin.create_bucket(Bucket="box")
-    client = server.client((name, f"secret-of-{name}"))
+    client = server.client(keys_of(name))
     for folder in FOLDERS:
         key = f"tatsnet/{folder}/one"
         admin.put_object(Bucket="box", Key=key, Body=b"x")
         assert may(client.get_object, key) is (folder in role.reads), (folder, "read")
-        assert may(client.put_object, f"{key}.{name}") is (folder in {*role.writes, *role.deletes}), (folder, "write")
+        assert may(client.put_object, f"{key}.{name}") is (folder in role.writes), (folder, "write")
+        assert may(client.delete_object, f"{key}.{name}") is (folder in role.deletes), (folder, "delete")
         assert may(client.list_objects_v2, None, Prefix=f"tatsnet/{folder}/") is (folder in role.folders), (
             folder,
             "list",
         )
     assert not may(client.put_object, "elsewhere")
     assert not may(client.list_objects_v2, None, Prefix="")
+    assert may(client.get_bucket_location, None)
+    for call in (client.get_bucket_policy, client.get_bucket_versioning, client.delete_bucket_lifecycle):
+        assert not may(call, None)
 
 
 def may(call: Any, key: str | None, **arguments: Any) -> bool:

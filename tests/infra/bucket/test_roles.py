@@ -64,7 +64,7 @@ def test_nobody_lists_what_lies_above(name: str, prefix: str) -> None:
 def test_only_objects_are_touched_and_no_action_is_a_pattern(name: str) -> None:
     actions = {action for one in statements(name) for action in one["Action"]}
     upload = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
-    assert actions <= {GET, PUT, DELETE, "s3:ListBucket"} | upload
+    assert actions <= {GET, PUT, DELETE, "s3:ListBucket", "s3:GetBucketLocation"} | upload
     assert all(one["Effect"] == "Allow" for one in statements(name))
 
 
