@@ -227,7 +227,7 @@ def _useful(convs: Sequence[Conv], pattern: Pattern, channels: Channels) -> Chan
 def _phases_first(rows: Tensor) -> Tensor:
     """Rows that PixelShuffle reads channel by channel, four places each, in the order of places: whole runs of
     channels then move at once."""
-    return rows.view(-1, 4, *rows.shape[1:]).transpose(0, 1).flatten(0, 1)
+    return rows.view(len(rows) // 4, 4, *rows.shape[1:]).transpose(0, 1).flatten(0, 1)
 
 
 def _four_pixels(weight_OCKK: Tensor) -> Tensor:
