@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
@@ -17,8 +15,8 @@ from pipeline.config import Resources, SearchConfig
 from pipeline.errors import UserError
 from pipeline.search.cluster import connect
 from pipeline.search.ledger import Ledger
+from pipeline.search.observer import Asked, End, Observer
 from pipeline.search.pareto import COSTS
-from pipeline.search.space import Point
 from pipeline.search.spending import Spending
 from pipeline.search.stopping import goes_on
 from pipeline.search.store import Store
@@ -27,32 +25,6 @@ from pipeline.search.trial import Job, trial_key
 
 FAILURES_PER_TRIAL = 2
 """The search gives up after so many failed trials per trial asked for."""
-
-End = Literal["finished", "stopped", "failed", "put down"]
-"""How a trial ended: to count, to count without a network, not to count, or to go on another time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A trial that was handed out; `reached` iterations were trained before it was put down or its driver died."""
-
-    number: int
-    key: str
-    point: Point
-    reached: int = 0
-
-
-class Observer(Protocol):
-    """Is told of the trials, in the driver."""
-
-    def started(self, asked: Asked) -> None:
-        """A trial was handed to a worker."""
-
-    def reached(self, asked: Asked, result: dict[str, Any]) -> None:
-        """A rung is done."""
-
-    def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:
-        """A trial ended, for a reason if it did not finish."""
 
 
 class LedgerSearcher(Searcher):
@@ -168,11 +140,6 @@ class Judged(FIFOScheduler):
         """Ask the searcher."""
         verdict: str = self.CONTINUE if self._searcher.judge(trial.trial_id, result) else self.STOP
         return verdict
-
-
-def spent_usd(records: Iterable[dict[str, Any]]) -> float:
-    """Dollars of ended trials, as their records say."""
-    return sum(row["metrics"].get("usd", 0.0) for row in records)
 
 
 def run_search(

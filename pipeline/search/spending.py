@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.config import CostConfig, Limits
 
@@ -67,3 +68,8 @@ class Spending:
         if self._limits.usd is not None and self.usd >= self._limits.usd:
             return f"search.limits.usd: {self.usd:.2f} of {self._limits.usd:g} dollars"
         return None
+
+
+def spent_usd(records: Iterable[dict[str, Any]]) -> float:
+    """Dollars of ended trials, as their records say."""
+    return sum(row["metrics"].get("usd", 0.0) for row in records)

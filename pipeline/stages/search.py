@@ -13,10 +13,11 @@ from pipeline.datasets import load_eval_photos, load_pack
 from pipeline.layout import CLEAN, EVAL, FIGURES, STATE, SUPERNET, TRAIN_PIXELS, TRIALS, TRIALS_FILE, WEIGHTS
 from pipeline.models import code_version, key_of, responses_from_json
 from pipeline.progress import duration, say
+from pipeline.search.closed import close_own_ray
 from pipeline.search.latency import table_of_study
 from pipeline.search.ledger import Ledger, database, sqlite
-from pipeline.search.runner import Asked, End, run_search, spent_usd
-from pipeline.search.spending import Rates, Spending
+from pipeline.search.observer import Asked, End
+from pipeline.search.spending import Rates, Spending, spent_usd
 from pipeline.search.store import Store
 from pipeline.search.trial import Job
 from pipeline.stage import Context, Stage, main
@@ -204,6 +205,9 @@ def open_store(study: str, state: Path) -> Store:
 
 def work(context: Context) -> None:
     """Search, then hand over what was found."""
+    close_own_ray()
+    from pipeline.search.runner import run_search  # imports Ray, which reads then whether it is to ask for a token
+
     study = study_key(context.root, context.params)
     state = context.root / STATE / "search" / study
     ledger, store = open_ledger(context, study, state), open_store(study, state)

@@ -14,7 +14,8 @@ from ray.tune.search import Searcher
 
 from pipeline.config import Limits, Stopping
 from pipeline.search.ledger import Ledger
-from pipeline.search.runner import FAILURES_PER_TRIAL, Asked, End, LedgerSearcher, run_search
+from pipeline.search.observer import Asked, End
+from pipeline.search.runner import FAILURES_PER_TRIAL, LedgerSearcher, run_search
 from pipeline.search.space import Point
 from pipeline.search.spending import Rates, Spending
 from pipeline.search.store import Store

@@ -13,7 +13,7 @@ import torch
 from pipeline.layout import CLEAN, FIGURES, SUPERNET, TRIALS, TRIALS_FILE, WEIGHTS
 from pipeline.models import responses_to_json
 from pipeline.search.ledger import Ledger
-from pipeline.search.runner import Asked
+from pipeline.search.observer import Asked
 from pipeline.search.store import Store
 from pipeline.stages import degrade
 from pipeline.stages.search import Reporter, collect, latency_table, make_job, study_key

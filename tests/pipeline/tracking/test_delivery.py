@@ -53,7 +53,7 @@ def test_what_an_earlier_process_left_goes_first(spool: Spool, tracker: Tracker)
     assert tracker.got == [0, 1, 2, 3, 4, 5]
 
 
-def test_the_end_waits_seven_seconds_in_all_and_says_what_is_left(
+def test_the_end_waits_for_some_seconds_in_all_and_says_what_is_left(
     spool: Spool, tracker: Tracker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.tracking.delivery._CLOSING_S", 0.3)

@@ -1,0 +1,19 @@
+"""A search's own Ray listens on loopback and asks for a token: nobody else can send it work, which would run as us."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+
+def close_own_ray() -> None:
+    """Close the Ray that this process may start, for as long as it lives.
+
+    To be called before Ray is imported: it reads then whether it is to ask for a token. A cluster that RAY_ADDRESS names
+    is as its owner made it.
+    """
+    if "RAY_ADDRESS" in os.environ:
+        return
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # on any system: not a cluster, so loopback
