@@ -35,6 +35,11 @@ COMMAND = "command"
 _STOPS = ((COMMAND,), WORKERS, (HEAD, "mlflow"), ("postgres", "s3"))
 _GRACE_S = {COMMAND: 30.0, "s3": 25.0}
 _PATIENCE_S = 120.0
+_STALE = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL_S3"),
+    *("RAY_AUTH_TOKEN", "MLFLOW_TRACKING_TOKEN"),
+)
+"""What the user has set for other servers, and what would come before the box's own."""
 _PORTS = ("postgres", "mlflow", "ray", *seaweed.PORTS, *(f"{name}.grpc" for name in seaweed.PORTS))
 
 
@@ -197,7 +202,7 @@ def _launch_node(box: Box, node: str) -> Callable[[], None]:
 def _exports(environment: Mapping[str, str]) -> str:
     path = shlex.quote(str(Path(sys.executable).parent))
     lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(environment.items())]
-    return "\n".join([*lines, f'export PATH={path}:"$PATH"', "unset AWS_PROFILE AWS_SESSION_TOKEN", ""])
+    return "\n".join([*lines, f'export PATH={path}:"$PATH"', f"unset {' '.join(_STALE)}", ""])
 
 
 def down(project: Path, quiet: bool = False) -> None:
@@ -232,8 +237,7 @@ def present(project: Path) -> Box | None:
 
 def run(box: Box, command: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a command that uses the box; it is not yet waited for."""
-    stale = {"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "RAY_AUTH_TOKEN", "MLFLOW_TRACKING_TOKEN"}
-    environment = {name: value for name, value in os.environ.items() if name not in stale}
+    environment = {name: value for name, value in os.environ.items() if name not in _STALE}
     environment |= box.client_environment | processes.marks(box.folder.path, COMMAND)
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     try:

@@ -72,6 +72,10 @@ class Seaweed:
             self.settings / "s3.json", json.dumps(accounts({name: self.keys(name) for name in (ADMIN, *ROLES)}))
         )
         signed = "".join(f'[{name}]\nkey = "{self.folder.secret(name)}"\n' for name in _SIGNED)
+        for name in ROLES:
+            key, secret = self.keys(name)
+            text = f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n"
+            write_private(self._credentials(name), text)
         sealed = f'[s3.sse]\nkek = "{self.folder.secret("s3.sse.kek")}"\n'
         write_private(self.settings / "security.toml", f"[access]\nui = false\n{sealed}{signed}")
 
@@ -79,13 +83,18 @@ class Seaweed:
         """Access key and secret key of a role."""
         return f"box-{role}", self.folder.secret(f"s3-{role}")
 
+    def _credentials(self, role: str) -> Path:
+        return self.folder.secrets / f"aws-{role}"
+
     def environment(self, role: str) -> dict[str, str]:
-        """By which boto3, s3fs, MLflow and DVC find the server and act as the role."""
-        key, secret = self.keys(role)
+        """By which boto3, s3fs, MLflow and DVC find the server and act as the role.
+
+        The keys are in a file, and not only to keep them out of sight: Ray Tune hands the driver's AWS_ACCESS_KEY_ID on
+        to every trial, which would then act as the driver.
+        """
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": key,
-            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_SHARED_CREDENTIALS_FILE": str(self._credentials(role)),
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
