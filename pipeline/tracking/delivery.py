@@ -21,7 +21,7 @@ from pipeline.tracking.spool import Spool
 
 _log = logging.getLogger(__name__)
 _ID_S = 1.5
-_CLOSING_S = 7.0
+_CLOSING_S = 6.0
 _POLL_S = 0.01
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Delivery:
     """Takes records into a spool, from which a courier sends them.
 
     Waiting happens in three places only, and while the tracker is away it is short: for the id of a run (1.5 seconds in
-    all), before something is read (`flush`), and at the end (`close`, 7 seconds in all).
+    all), before something is read (`flush`), and at the end (`close`, 6 seconds in all).
     """
 
     def __init__(self, spool: Spool, courier: Courier, warn: WarnOnce) -> None:
