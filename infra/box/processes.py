@@ -17,7 +17,10 @@ _BOX = "TATSNET_BOX"
 _SERVICE = "TATSNET_BOX_SERVICE"
 _FIRST = {"postgres": signal.SIGINT, "command": signal.SIGINT}
 """How to ask; Postgres would wait for its clients to leave if it were asked by SIGTERM."""
-_KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+_KEPT = (
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"),
+    *("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

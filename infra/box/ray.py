@@ -62,6 +62,8 @@ class Ray:
         common = ["--node-ip-address=127.0.0.1", f"--object-store-memory={_STORE_BYTES}", "--disable-usage-stats"]
         # Several nodes share one machine: each takes what ports are free.
         common += ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0", "--block"]
+        # And each would count all of the machine's GPUs as its own.
+        common += [] if node == WORKERS[0] else ["--num-gpus=0"]
         if node == HEAD:
             head = [f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false", f"--temp-dir={self.sockets}"]
             return [*ray, "--head", *head, *common]
