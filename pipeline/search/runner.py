@@ -98,7 +98,7 @@ class LedgerSearcher(Searcher):
             record, end, reason = self._judged.pop(trial_id)
         else:
             record, end, reason = self._write_end(asked, result or {}, error)
-        self._spending.ended(trial_id, record.get("usd", 0.0))
+        self._spending.ended(trial_id, record.get("usd"))
         self._observer.ended(asked, record, end, reason or None)
 
     def _write_end(self, asked: Asked, result: dict[str, Any], error: bool) -> tuple[dict[str, Any], End, str]:

@@ -29,7 +29,7 @@ class Rates:
 
 
 class Spending:
-    """Sums up a search's cost, and tells when a limit is reached.
+    """Sums up a search's cost, and tells when a limit is reached; once it is, it stays so.
 
     Args:
         rates: of the resources.
@@ -44,15 +44,16 @@ class Spending:
         self.rates, self._limits, self._ended_usd, self._clock = rates, limits, before_usd, clock
         self._began = clock()
         self._running: dict[str, float] = {}
+        self._reached: str | None = None
 
     def running(self, trial: str, spent: Mapping[str, float]) -> None:
         """A running trial has cost so much."""
         self._running[trial] = self.rates.usd(spent)
 
-    def ended(self, trial: str, usd: float) -> None:
-        """A trial has cost so much and costs no more."""
-        self._running.pop(trial, None)
-        self._ended_usd += usd
+    def ended(self, trial: str, usd: float | None = None) -> None:
+        """A trial has cost so much, or as much as it last reported, and costs no more."""
+        reported = self._running.pop(trial, 0.0)
+        self._ended_usd += reported if usd is None else usd
 
     @property
     def usd(self) -> float:
@@ -62,11 +63,15 @@ class Spending:
     @property
     def reached(self) -> str | None:
         """Which limit is reached, in words; None where none is."""
+        self._reached = self._reached or self._look()
+        return self._reached
+
+    def _look(self) -> str | None:
         hours = (self._clock() - self._began) / 3600
         if self._limits.hours is not None and hours >= self._limits.hours:
-            return f"search.limits.hours: {hours:.2f} of {self._limits.hours:g} hours"
+            return f"search.limits.hours: {hours:.2g} of {self._limits.hours:.2g} hours"
         if self._limits.usd is not None and self.usd >= self._limits.usd:
-            return f"search.limits.usd: {self.usd:.2f} of {self._limits.usd:g} dollars"
+            return f"search.limits.usd: {self.usd:.2g} of {self._limits.usd:.2g} dollars"
         return None
 
 

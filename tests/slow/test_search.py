@@ -207,20 +207,26 @@ def test_a_search_that_stops_trials_early_counts_them_and_keeps_them_out_of_the_
     assert statuses == {"finished": "FINISHED", "stopped": "KILLED"}
 
 
-def test_a_bound_on_time_ends_a_search_with_what_it_has_and_a_higher_one_goes_on(project: Path, root: Path) -> None:
-    changes = FOLDER | {"search.trials": 50, "search.schedule.iterations": 400}
-    tiny_profile(project / "params.yaml", changes | {"search.limits": {"hours": 12 / 3600, "usd": None}})
+def test_a_bound_on_money_ends_a_search_with_what_it_has_and_a_higher_one_goes_on(project: Path, root: Path) -> None:
+    changes = FOLDER | {"search.schedule.iterations": 400}
+    tiny_profile(project / "params.yaml", changes | {"search.trials": 1})
     with searching(project, root) as search:
         assert search.end() == 0, search.errors()
-        assert any("ends with what it has at search.limits.hours" in line for line in search.lines)
+    (first,) = trials(project)
+    assert first["metrics"]["usd"] > 0
+    limits = {"hours": None, "usd": 1.5 * first["metrics"]["usd"]}
+    tiny_profile(project / "params.yaml", changes | {"search.trials": 50, "search.limits": limits})
+    with searching(project, root) as search:
+        assert search.end() == 0, search.errors()
+        assert any("put down: search.limits.usd" in line for line in search.lines)
+        assert any("ends with what it has at search.limits.usd" in line for line in search.lines)
     few = trials(project)
-    assert 1 <= len(few) < 50
+    assert 1 <= len(few) < 10
     tiny_profile(project / "params.yaml", changes | {"search.trials": len(few) + 2})
     with searching(project, root) as search:
         assert search.end() == 0, search.errors()
         assert any("goes on from iteration" in line for line in search.lines)
-    assert len(trials(project)) == len(few) + 2
-    assert sum(row["metrics"]["usd"] for row in trials(project)) > 0
+    assert [row["state"] for row in trials(project)] == ["finished"] * (len(few) + 2)
 
 
 def test_a_search_of_latency_predicts_every_trial_by_its_study_s_table(project: Path, root: Path) -> None:

@@ -179,7 +179,7 @@ def test_a_limit_puts_the_running_down_and_asks_for_no_more(ledger: Ledger, witn
     assert not search.judge("b", {"reached": 3, "spent": json.dumps({"cpu_seconds": 100.0})})
     search.on_trial_complete("b", {})
     assert witness.told[-1][0] == "put down"
-    assert spent.reached is None, "what was put down is not yet spent"
+    assert search.suggest("c") == Searcher.FINISHED
     assert (ledger.running, ledger.done) == (2, 0), "it can be taken up again"
 
 

@@ -37,7 +37,7 @@ def test_a_bound_on_money_is_named_when_it_is_reached() -> None:
     spending.running("a", {"gpu_seconds": 6000.0})
     assert spending.reached is None
     spending.running("a", {"gpu_seconds": 6300.0})
-    assert spending.reached == "search.limits.usd: 5.00 of 5 dollars"
+    assert spending.reached == "search.limits.usd: 5 of 5 dollars"
 
 
 def test_a_bound_on_time_runs_from_the_start() -> None:
@@ -46,4 +46,13 @@ def test_a_bound_on_time_runs_from_the_start() -> None:
     clock.now += 1799
     assert spending.reached is None
     clock.now += 1
-    assert spending.reached == "search.limits.hours: 0.50 of 0.5 hours"
+    assert spending.reached == "search.limits.hours: 0.5 of 0.5 hours"
+
+
+def test_a_trial_that_is_put_down_has_cost_what_it_reported_and_the_limit_stays_reached() -> None:
+    spending = Spending(RATES, Limits(hours=None, usd=4.0), before_usd=0.0)
+    spending.running("a", HOUR)
+    assert spending.reached
+    spending.ended("a")
+    assert spending.usd == pytest.approx(4.0)
+    assert spending.reached
