@@ -212,7 +212,8 @@ def work(context: Context) -> None:
     state = context.root / STATE / "search" / study
     ledger, store = open_ledger(context, study, state), open_store(study, state)
     if ledger.done:
-        say(f"search  goes on with a study of {ledger.finished} finished and {ledger.stopped} stopped trials")
+        stopped = f", {ledger.stopped} stopped" if ledger.stopped else ""
+        say(f"search  goes on with a study of {ledger.finished} finished trials{stopped}")
     spending = Spending(
         Rates.of(context.params.cost), context.params.search.limits, before_usd=spent_usd(ledger.records())
     )

@@ -115,7 +115,7 @@ def test_every_stage_runs_and_says_when_it_is_done(project: Clone) -> None:
 
 def test_progress_is_shown_with_what_is_left(project: Clone) -> None:
     assert re.search(r"^pretrain  500/500  loss ", project.output, re.MULTILINE)
-    assert len(re.findall(r"^search  trial \d+  \d+/100 \w+  loss .*trials finished", project.output, re.MULTILINE)) > 6
+    assert len(re.findall(r"^search  trial \d+  \d+/100 \w+  loss .*trials done", project.output, re.MULTILINE)) > 6
     assert re.search(r"^search  trial \d+ finished .* left\]$", project.output, re.MULTILINE)
 
 
