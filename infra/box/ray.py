@@ -48,10 +48,12 @@ class Ray:
     def prepare(self) -> None:
         """Make the token, and the short way."""
         self.folder.secret("ray")
-        target = self.folder.path / "ray"
-        target.mkdir(exist_ok=True, mode=0o700)
+        private = self.folder.path / "ray"
+        private.mkdir(exist_ok=True)
+        private.chmod(0o700)  # Ray opens the folder of its files to everyone
+        (private / "files").mkdir(exist_ok=True)
         self.remove()
-        self.sockets.symlink_to(target)
+        self.sockets.symlink_to(private / "files")
 
     def remove(self) -> None:
         """Remove the short way."""

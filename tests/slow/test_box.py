@@ -212,6 +212,8 @@ class TestWhoIsRefused:
         assert {path.stat().st_mode & 0o777 for path in private} == {0o600}
         assert box.folder.secrets.stat().st_mode & 0o777 == 0o700
         assert box.folder.logs.stat().st_mode & 0o777 == 0o700
+        inside = [path for path in box.folder.path.iterdir() if path.is_dir()]
+        assert {path.stat().st_mode & 0o077 for path in inside} == {0}, "nobody else may enter any folder"
         ignored = subprocess.run(["git", "check-ignore", "-q", ".state/box"], cwd=project, check=False)
         assert ignored.returncode == 0
         values = {
@@ -222,7 +224,7 @@ class TestWhoIsRefused:
         texts = lines + [path.read_text(errors="replace") for path in box.folder.logs.iterdir()]
         texts += [
             path.read_text(errors="replace")
-            for path in (box.folder.path / "ray").glob("session_2*/logs/*")
+            for path in (box.folder.path / "ray/files").glob("session_2*/logs/*")
             if path.is_file()
         ]
         assert not [text[:200] for text in texts if any(value in text for value in values)]
