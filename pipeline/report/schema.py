@@ -55,6 +55,15 @@ class TrialCounts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SearchCost:
+    """What all ended trials took, at the rates of the parameters; interrupted work that was done again is not in it."""
+
+    cpu_hours: float
+    gpu_hours: float
+    usd: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialPoint:
     """A finished trial.
 
@@ -67,6 +76,8 @@ class TrialPoint:
         pareto: no other finished trial is better in PSNR and in all that the search minimised.
         pick: the rule that picked it, several joined by ", "; None where none did.
         latency_ratio_m27: predicted time per effect of 27 as a share of dense, where the search minimised it.
+        seconds: of training and measuring.
+        usd: at the rates of the parameters.
     """
 
     number: int
@@ -81,6 +92,8 @@ class TrialPoint:
     pareto: bool
     pick: str | None
     latency_ratio_m27: float | None = None
+    seconds: float | None = None
+    usd: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +196,7 @@ class Metrics:
         picks: at least one.
         front: every finished trial.
         stages: seconds of each stage's last run, where they were recorded.
+        search_cost: of all ended trials.
         schema: version of this format.
 
     Raises:
@@ -200,6 +214,7 @@ class Metrics:
     picks: tuple[NetworkFigures, ...]
     front: tuple[TrialPoint, ...]
     stages: dict[str, float]
+    search_cost: SearchCost | None = None
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from pipeline.report.schema import Metrics, NetworkFigures
+from pipeline.report.schema import Metrics, NetworkFigures, SearchCost
 from tatsnet.degradation import AXES
 
 NOT_MEASURED = "not measured"
@@ -149,6 +149,7 @@ def trials_table(metrics: Metrics) -> Table:
     """Table 4: every finished trial, cheapest first; the Pareto set marked."""
     trials = sorted(metrics.front, key=lambda t: (t.flops_ratio_m27, -t.psnr_db))
     timed = any(t.latency_ratio_m27 is not None for t in trials)
+    priced = any(t.usd is not None for t in trials)
     minimised = "PSNR and what the search minimised" if timed else "both PSNR and FLOPs at M = 27"
     time = "Time: predicted for M = 27 from the measured layers, as a share of dense. " if timed else ""
     return Table(
@@ -157,7 +158,7 @@ def trials_table(metrics: Metrics) -> Table:
         caption=(
             "Every finished trial, cheapest at M = 27 first. PSNR on the validation photos, oracle task vector, before "
             "fine-tuning; FLOPs per effect as a share of dense; SL is the share of task-agnostic (shared) layers. "
-            f"{time}Pareto: no other trial is better in {minimised}."
+            f"{time}Pareto: no other trial is better in {minimised}.{_cost_in_words(metrics.search_cost)}"
         ),
         header=(
             "Trial",
@@ -172,6 +173,7 @@ def trials_table(metrics: Metrics) -> Table:
             "FLOPs M = 1",
             "FLOPs M = 27",
             *(("Time M = 27",) if timed else ()),
+            *(("Seconds", "Cost") if priced else ()),
         ),
         rows=tuple(
             (
@@ -187,11 +189,21 @@ def trials_table(metrics: Metrics) -> Table:
                 percent(t.flops_ratio_m1),
                 percent(t.flops_ratio_m27),
                 *((_percent_or_dash(t.latency_ratio_m27),) if timed else ()),
+                *((number(t.seconds, ".0f"), f"{number(t.usd, '.3g')} $") if priced else ()),
             )
             for t in trials
         ),
         labels=4,
         marked=frozenset(row for row, t in enumerate(trials) if t.pareto),
+    )
+
+
+def _cost_in_words(cost: SearchCost | None) -> str:
+    if cost is None:
+        return ""
+    return (
+        f" All ended trials took {cost.cpu_hours:.3g} CPU-hours, {cost.gpu_hours:.3g} GPU-hours, {cost.usd:.3g} $ at "
+        "the rates of the parameters."
     )
 
 

@@ -52,6 +52,7 @@ from pipeline.report import (
     NetworkFigures,
     Pictures,
     Profile,
+    SearchCost,
     TrialCounts,
     TrialPoint,
     write_report,
@@ -196,10 +197,21 @@ def trial_points(trials: list[dict[str, Any]], selected: dict[str, Any]) -> tupl
             pareto=trial["number"] in selected["pareto"],
             pick=", ".join(names[trial["number"]]) if trial["number"] in names else None,
             latency_ratio_m27=trial["metrics"].get("latency_ratio_m27"),
+            seconds=trial["metrics"].get("seconds"),
+            usd=trial["metrics"].get("usd"),
         )
         for trial in trials
         if trial["state"] == "finished"
     )
+
+
+def search_cost(trials: list[dict[str, Any]]) -> SearchCost:
+    """What all ended trials took."""
+
+    def total(name: str) -> float:
+        return float(sum(trial["metrics"].get(name, 0.0) for trial in trials))
+
+    return SearchCost(cpu_hours=total("cpu_seconds") / 3600, gpu_hours=total("gpu_seconds") / 3600, usd=total("usd"))
 
 
 def pictures_of(name: str, network: Extracted, path: Path, seed: int) -> Pictures:
@@ -314,6 +326,7 @@ def work(context: Context) -> None:
         picks=tuple(dataclasses.replace(figures[first], name=name) for name, first in same.items()),
         front=points,
         stages=stage_seconds(context),
+        search_cost=search_cost(trials["trials"]),
     )
     network = networks[shown]
     assert isinstance(network, Extracted)

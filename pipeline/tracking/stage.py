@@ -37,8 +37,8 @@ def last_run_id(root: Path, stage: str) -> str | None:
     """The run that made the stage's present outputs, or None if that is not known."""
     try:
         state = json.loads(_state_file(root, stage).read_text(encoding="utf-8"))
-        run_id, uri = state["run_id"], state["tracking_uri"]
-    except (OSError, ValueError, KeyError, TypeError):
+        run_id, uri = state["run_id"], state.get("tracking_uri", "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     if not isinstance(run_id, str) or not run_id:
         return None

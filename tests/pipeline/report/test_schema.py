@@ -10,11 +10,32 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.report import LatencyCell, Machine, Metrics, NetworkFigures, Profile, TaskCost, TrialCounts, TrialPoint
+from pipeline.report import (
+    LatencyCell,
+    Machine,
+    Metrics,
+    NetworkFigures,
+    Profile,
+    SearchCost,
+    TaskCost,
+    TrialCounts,
+    TrialPoint,
+)
 from tatsnet.evaluation import Response
 from tests.pipeline.report.factory import metrics, network, pictures
 
-CLASSES = (LatencyCell, Machine, Metrics, NetworkFigures, Profile, Response, TaskCost, TrialCounts, TrialPoint)
+CLASSES = (
+    LatencyCell,
+    Machine,
+    Metrics,
+    NetworkFigures,
+    Profile,
+    Response,
+    SearchCost,
+    TaskCost,
+    TrialCounts,
+    TrialPoint,
+)
 
 
 def through_json(value: Metrics) -> Any:
