@@ -24,7 +24,6 @@ from infra.box.processes import Account
 from infra.box.ray import HEAD, WORKERS, Ray
 from infra.box.seaweed import Seaweed, find_weed
 from infra.box.waiting import free_ports, wait_for
-from infra.bucket.place import NETWORKS
 from pipeline.artifacts import atomic_write_json, read_json
 from pipeline.errors import UserError
 from pipeline.progress import duration, say
@@ -83,7 +82,7 @@ class Box:
             own
             | self.s3.environment("driver")
             | {
-                "TATSNET_STORE": f"s3://{BUCKET}/{seaweed.PLACE.below(NETWORKS)}",
+                "TATSNET_STORE": f"s3://{BUCKET}/{seaweed.PLACE.prefix}",
                 "NO_PROXY": "127.0.0.1,localhost",
                 "no_proxy": "127.0.0.1,localhost",
             }

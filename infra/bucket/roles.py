@@ -38,7 +38,7 @@ ROLES: Mapping[str, Role] = {
             name="driver",
             who="where `dvc repro` runs",
             reads=(DATA, *_TRAINED),
-            deletes=_TRAINED,
+            deletes=(CHECKPOINTS,),
         ),
         Role(name="mlflow", who="the tracking server", reads=(MLFLOW,), writes=(MLFLOW,), deletes=(MLFLOW,)),
         Role(name="dvc", who="`dvc push` and `dvc pull`", reads=(DVC,), writes=(DVC,)),

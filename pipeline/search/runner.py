@@ -65,6 +65,7 @@ class LedgerSearcher(Searcher):
             "seed": self._config.seed,
             "point": point.to_json(),
             "store": self._store.url,
+            "study": self._store.study,
             "scored": [round(share * RUNGS) for share in self._config.stopping.rungs],
         }
 

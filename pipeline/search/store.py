@@ -19,21 +19,22 @@ KEPT = 2
 
 
 class Store:
-    """Files by trial key; every file appears whole or not at all.
+    """Files of one study by trial key; every file appears whole or not at all.
 
     Args:
         url: a local folder or `s3://bucket/prefix`; what the driver and every worker can reach.
+        study: whose files they are.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, study: str) -> None:
+        self.url, self.study = url, study
         self._files, self._base = fsspec.url_to_fs(url, use_listings_cache=False)
 
     def put(self, key: str, folder: Path, record: dict[str, Any]) -> None:
         """Keep an ended trial: a folder's files, and then its record; its checkpoints go."""
         for path in sorted(folder.iterdir()):
-            self._write(f"networks/{key}/{path.name}", path.read_bytes())
-        self._write(f"networks/{key}/{RECORD}", json.dumps(record, allow_nan=False).encode())
+            self._write(f"networks/{self.study}/{key}/{path.name}", path.read_bytes())
+        self._write(f"networks/{self.study}/{key}/{RECORD}", json.dumps(record, allow_nan=False).encode())
         self.forget(key)
 
     def get(self, key: str, folder: Path) -> None:
@@ -42,21 +43,21 @@ class Store:
         Raises:
             FileNotFoundError: nothing lies there.
         """
-        for name in self._files.ls(f"{self._base}/networks/{key}", detail=False):
+        for name in self._files.ls(f"{self._base}/networks/{self.study}/{key}", detail=False):
             if not name.endswith((".part", RECORD)):
                 (folder / PurePosixPath(name).name).write_bytes(self._files.cat_file(name))
 
     def record(self, key: str) -> dict[str, Any] | None:
         """What an ended trial was kept with; None for one that has not ended."""
         try:
-            found: dict[str, Any] = json.loads(self._files.cat_file(f"{self._base}/networks/{key}/{RECORD}"))
+            found: dict[str, Any] = json.loads(self._files.cat_file(f"{self._base}/networks/{self.study}/{key}/{RECORD}"))
         except FileNotFoundError:
             return None
         return found
 
     def keep(self, key: str, iteration: int, checkpoint: bytes) -> None:
         """Keep a checkpoint; those before the last KEPT go."""
-        self._write(f"checkpoints/{key}/{iteration:09d}.safetensors", checkpoint)
+        self._write(f"checkpoints/{self.study}/{key}/{iteration:09d}.safetensors", checkpoint)
         for name in self._checkpoints(key)[KEPT:]:
             self._files.rm_file(name)
 
@@ -77,7 +78,7 @@ class Store:
 
     def _checkpoints(self, key: str) -> list[str]:
         try:
-            names = self._files.ls(f"{self._base}/checkpoints/{key}", detail=False)
+            names = self._files.ls(f"{self._base}/checkpoints/{self.study}/{key}", detail=False)
         except FileNotFoundError:
             return []
         return sorted((name for name in names if name.endswith(".safetensors")), reverse=True)

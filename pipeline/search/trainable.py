@@ -27,7 +27,7 @@ RUNGS = 10
 class SearchTrainable(tune.Trainable):
     """Runs `Trial`.
 
-    Its config holds `number`, `key`, `seed`, `point`, the `store`'s place, and `scored`: the rungs at which the trial
+    Its config holds `number`, `key`, `seed`, `point`, the place of the `store`, the `study`, and `scored`: the rungs at which the trial
     is scored, so that it can be compared with others.
     """
 
@@ -37,7 +37,7 @@ class SearchTrainable(tune.Trainable):
             self._job = job
         keep_freed_memory()
         torch.set_num_threads(max(1, int(self._job.cpus)))
-        self._store = Store(config["store"])
+        self._store = Store(config["store"], config["study"])
         self._ended = self._store.record(config["key"])
         if self._ended is None:
             self._trial = self._begin()

@@ -200,7 +200,7 @@ def open_store(study: str, state: Path) -> Store:
     place = os.environ.get("TATSNET_STORE")
     if place is None and os.environ.get("RAY_ADDRESS"):
         say("search  trials write into this machine's .state: other nodes need TATSNET_STORE=s3://bucket/prefix")
-    return Store(f"{place.rstrip('/')}/{study}" if place else str((state / "store").resolve()))
+    return Store(place.rstrip("/") if place else str((state / "store").resolve()), study)
 
 
 def work(context: Context) -> None:

@@ -108,7 +108,7 @@ def test_kills_at_any_time_leave_what_an_undisturbed_search_finds(project: Path,
     with searching(project, root) as search:  # in the middle of a trial
         search.until(r"trial 1  1\d\d/400 ")
         kill(search)
-    checkpoint = max(int(path.stem) for path in kept(project, "checkpoints/*/*"))
+    checkpoint = max(int(path.stem) for path in kept(project, "checkpoints/*/*/*"))
     assert checkpoint >= 80
     with searching(project, root) as search:  # by Ctrl-C, one later
         search.until(r"goes on with a study of 1 finished")
@@ -122,7 +122,7 @@ def test_kills_at_any_time_leave_what_an_undisturbed_search_finds(project: Path,
         assert not trainers(search.process.pid)
     with searching(project, root) as search:  # while the last trial ends: its network is there
         search.until(r"trial 3  \d+/400 ")
-        while len(kept(project, "networks/*/record.json")) < 4:
+        while len(kept(project, "networks/*/*/record.json")) < 4:
             time.sleep(0.005)
         kill(search)
     assert not (project / "search" / "trials.json").exists()
@@ -141,7 +141,7 @@ def test_kills_at_any_time_leave_what_an_undisturbed_search_finds(project: Path,
         load_masked(place / "search/trials/0003" / WEIGHTS).state_dict() for place in (project, undisturbed)
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert not kept(project, "checkpoints/*/*"), "they go with the trial's end"
+    assert not kept(project, "checkpoints/*/*/*"), "they go with the trial's end"
     with contextlib.closing(sqlite3.connect(next((project / ".state" / "search").glob("*/study.db")))) as study:
         assert {state for (state,) in study.execute("select state from trials")} == {"COMPLETE"}
     one_run_per_trial(project, rows)

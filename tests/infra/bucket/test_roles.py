@@ -12,7 +12,7 @@ PLACE = Place(bucket="my-team", prefix="tatsnet")
 GET, PUT, DELETE = "s3:GetObject", "s3:PutObject", "s3:DeleteObject"
 MAY = {
     "worker": {"data": {GET}, "checkpoints": {GET, PUT, DELETE}, "networks": {GET, PUT, DELETE}},
-    "driver": {"data": {GET}, "checkpoints": {GET, DELETE}, "networks": {GET, DELETE}},
+    "driver": {"data": {GET}, "checkpoints": {GET, DELETE}, "networks": {GET}},
     "mlflow": {"mlflow": {GET, PUT, DELETE}},
     "dvc": {"dvc": {GET, PUT}},
 }

@@ -21,7 +21,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "store"))
+    return Store(str(tmp_path / "store"), "study")
 
 
 @pytest.fixture
@@ -44,6 +44,14 @@ def test_a_second_put_replaces_the_first(store: Store, tmp_path: Path, out: Path
     assert content(out) == {"weights": b"second"}
 
 
+def test_studies_do_not_mix(store: Store, tmp_path: Path) -> None:
+    store.keep("key", 10, b"ten")
+    other = Store(store.url, "other")
+    assert (other.reached("key"), store.reached("key")) == (0, 10)
+    store.put("key", folder_of(tmp_path / "in", weights=b"w"), {})
+    assert other.record("key") is None
+
+
 def test_keys_do_not_mix(store: Store, tmp_path: Path, out: Path) -> None:
     store.put("a", folder_of(tmp_path / "a", weights=b"a"), {})
     store.put("ab", folder_of(tmp_path / "b", weights=b"b", other=b"b"), {})
@@ -53,7 +61,7 @@ def test_keys_do_not_mix(store: Store, tmp_path: Path, out: Path) -> None:
 
 def test_another_process_s_store_sees_the_same(store: Store, tmp_path: Path, out: Path) -> None:
     store.put("key", folder_of(tmp_path / "in", weights=b"w"), {})
-    Store(store.url).get("key", out)
+    Store(store.url, "study").get("key", out)
     assert content(out) == {"weights": b"w"}
 
 
@@ -67,7 +75,7 @@ def test_nothing_under_the_key_is_said(store: Store, tmp_path: Path, out: Path) 
 
 def test_what_a_kill_left_half_written_is_not_given_out(store: Store, tmp_path: Path, out: Path) -> None:
     store.put("key", folder_of(tmp_path / "in", weights=b"whole"), {})
-    (tmp_path / "store" / "networks" / "key" / "architecture.json.part").write_bytes(b"hal")
+    (tmp_path / "store" / "networks" / "study" / "key" / "architecture.json.part").write_bytes(b"hal")
     store.get("key", out)
     assert content(out) == {"weights": b"whole"}
 

@@ -208,7 +208,7 @@ class TestCollect:
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Store:
-        store = Store(str(tmp_path / "store"))
+        store = Store(str(tmp_path / "store"), "study")
         for number in (0, 2):
             (tmp_path / f"net{number}").mkdir()
             (tmp_path / f"net{number}" / WEIGHTS).write_text(f"weights {number}")
