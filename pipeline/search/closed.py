@@ -9,8 +9,8 @@ import secrets
 def close_own_ray() -> None:
     """Close the Ray that this process may start, for as long as it lives.
 
-    To be called before Ray is imported: it reads then whether it is to ask for a token. A cluster that RAY_ADDRESS names
-    is as its owner made it.
+    To be called before Ray is imported: it reads then whether it is to ask for a token. A cluster that RAY_ADDRESS
+    names is as its owner made it.
     """
     if "RAY_ADDRESS" in os.environ:
         return

@@ -50,7 +50,9 @@ class Store:
     def record(self, key: str) -> dict[str, Any] | None:
         """What an ended trial was kept with; None for one that has not ended."""
         try:
-            found: dict[str, Any] = json.loads(self._files.cat_file(f"{self._base}/networks/{self.study}/{key}/{RECORD}"))
+            found: dict[str, Any] = json.loads(
+                self._files.cat_file(f"{self._base}/networks/{self.study}/{key}/{RECORD}")
+            )
         except FileNotFoundError:
             return None
         return found

@@ -27,8 +27,8 @@ RUNGS = 10
 class SearchTrainable(tune.Trainable):
     """Runs `Trial`.
 
-    Its config holds `number`, `key`, `seed`, `point`, the place of the `store`, the `study`, and `scored`: the rungs at which the trial
-    is scored, so that it can be compared with others.
+    Its config holds `number`, `key`, `seed`, `point`, the place of the `store`, the `study`, and `scored`: the rungs at
+    which the trial is scored, so that it can be compared with others.
     """
 
     def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
@@ -67,9 +67,9 @@ class SearchTrainable(tune.Trainable):
         """Train one rung; after the last one measure, and hand the network to the store.
 
         Returns:
-            `reached` iterations, `phase`, `loss` (not where a report covers several rungs), `rung`, `spent`, at a scored
-            rung `score`; with `done`, either
-            `record` (figures) or `failed` (a reason), or both. What is nested is JSON text: Tune flattens results.
+            `reached` iterations, `phase`, `loss` (not where a report covers several rungs), `rung`, `spent`, at a
+            scored rung `score`; with `done`, either `record` (figures) or `failed` (a reason), or both. What is nested
+            is JSON text: Tune flattens results.
         """
         if self._ended is not None:
             return {"done": True, **self._ended}

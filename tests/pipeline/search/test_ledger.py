@@ -118,9 +118,10 @@ def die_after_drawing(trial: Trial, space: Space, variants: Sequence[str]) -> Po
 
 
 def test_a_death_while_drawing_keeps_what_was_drawn(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("pipeline.search.ledger.sample", die_while_drawing)
-        open_ledger(path, suggestions=()).ask()
+        with pytest.raises(KeyboardInterrupt):
+            open_ledger(path, suggestions=()).ask()
     ledger = open_ledger(path, suggestions=())
     variant = ledger._study.trials[0].params["variant"]
     number, point = ledger.ask()
@@ -137,9 +138,10 @@ def test_an_interrupted_study_asks_for_what_an_uninterrupted_one_does(
         for index in range(8):
             ledger = open_ledger(tmp_path / name, suggestions=SUGGESTIONS[:1])
             if index in interrupted_at:
-                with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                with monkeypatch.context() as patch:
                     patch.setattr("pipeline.search.ledger.sample", die)
-                    ledger.ask()
+                    with pytest.raises(KeyboardInterrupt):
+                        ledger.ask()
                 ledger = open_ledger(tmp_path / name, suggestions=SUGGESTIONS[:1])
             number, _ = ledger.ask()
             ledger.finish(number, record(20 + index % 3, 0.1 + 0.01 * index))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,17 @@ class TestTrial:
     def test_a_damaged_checkpoint_is_refused(self) -> None:
         with pytest.raises(ValueError, match="begins anew"):
             Trial(make_job(), POINT, 0, Trial(make_job(), POINT, 0).checkpoint()[:-100])
+
+    def test_a_pickle_as_checkpoint_is_refused_and_not_run(self, tmp_path: Path) -> None:
+        class Attack:
+            def __reduce__(self) -> tuple[Any, ...]:
+                return Path.touch, (tmp_path / "ran",)
+
+        with pytest.raises(ValueError, match="begins anew"):
+            Trial(make_job(), POINT, 0, pickle.dumps({"model": Attack()}))
+        assert not (tmp_path / "ran").exists()
+        pickle.loads(pickle.dumps(Attack()))
+        assert (tmp_path / "ran").exists(), "the attack is a real one"
 
     def test_at_its_end_it_scores_what_it_measures(self, trained: Trial, measured: dict[str, Any]) -> None:
         assert trained.score() == {name: measured[name] for name in ("psnr_db", "flops_ratio_m27")}
