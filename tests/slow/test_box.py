@@ -36,7 +36,7 @@ from infra.box.seaweed import find_weed
 from pipeline.errors import UserError
 from tests.profiles.tiny import tiny_photos, tiny_profile
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 NODES = """
 import json, ray
 ray.init(log_to_driver=False, logging_level="ERROR")

@@ -19,7 +19,7 @@ from infra.bucket.place import DVC
 from tests.profiles.tiny import tiny_photos, tiny_profile
 from tests.slow.s3_server import S3Server, keys_of, s3_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 REMOTE = f"s3://{PLACE.bucket}/{PLACE.below(DVC)}"
 KEYS = keys_of("dvc")
 

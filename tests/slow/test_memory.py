@@ -13,6 +13,7 @@ LIMIT_GIB = 6.0
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_effects_of_a_4k_photo_stay_within_the_limit(root: Path, tmp_path: Path) -> None:
     figures = tmp_path / "memory.json"

@@ -21,7 +21,7 @@ from infra.box.waiting import answers, free_ports
 from infra.bucket.place import MLFLOW
 from tests.slow.s3_server import S3Server, keys_of, s3_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 ARTIFACTS = f"s3://{PLACE.bucket}/{PLACE.below(MLFLOW)}"
 
 

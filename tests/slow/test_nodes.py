@@ -15,6 +15,7 @@ from tests.slow.searches import FOLDER, TOLD, end_session, ray_cluster, searchin
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
+@pytest.mark.long
 def test_the_trials_run_on_the_cluster_that_ray_address_names(project: Path, root: Path) -> None:
     tiny_profile(project / "params.yaml", FOLDER | {"search.trials": 2, "search.schedule.iterations": 400})
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

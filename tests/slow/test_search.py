@@ -157,6 +157,7 @@ def one_run_per_trial(project: Path, rows: list[dict[str, Any]]) -> None:
     assert {child.tags["mlflow.parentRunId"] for child in children} == {parent.id}
 
 
+@pytest.mark.long
 def test_kills_of_driver_and_workers_with_two_trials_at_a_time_keep_the_count(project: Path, root: Path) -> None:
     changes = FOLDER | {
         "search.trials": 4,
@@ -207,6 +208,7 @@ def test_a_search_that_stops_trials_early_counts_them_and_keeps_them_out_of_the_
     assert statuses == {"finished": "FINISHED", "stopped": "KILLED"}
 
 
+@pytest.mark.long
 def test_a_bound_on_money_ends_a_search_with_what_it_has_and_a_higher_one_goes_on(project: Path, root: Path) -> None:
     changes = FOLDER | {"search.schedule.iterations": 400}
     tiny_profile(project / "params.yaml", changes | {"search.trials": 1})
@@ -229,6 +231,7 @@ def test_a_bound_on_money_ends_a_search_with_what_it_has_and_a_higher_one_goes_o
     assert [row["state"] for row in trials(project)] == ["finished"] * (len(few) + 2)
 
 
+@pytest.mark.long
 def test_a_search_of_latency_predicts_every_trial_by_its_study_s_table(project: Path, root: Path) -> None:
     """And `select` takes the front in three values of what it leaves."""
     changes = FOLDER | {

@@ -29,7 +29,7 @@ from pipeline.tracking.spool import Spool, spool_folder
 from tests.profiles.tiny import tiny_profile
 from tests.slow.searches import FOLDER, TOLD, searching, trials
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(400)]
 
 AWAY_S = float(os.environ.get("TATSNET_AWAY_S", "6"))
 """How long the server is away; 60 for a long look."""

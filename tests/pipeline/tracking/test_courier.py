@@ -86,8 +86,8 @@ def until(true: Callable[[], bool], patience_s: float = 20.0) -> None:
         time.sleep(0.005)
 
 
-def ended() -> bool:
-    return not any(thread.name == "tatsnet-tracking" for thread in threading.enumerate())
+def ended(sending: Courier) -> bool:
+    return sending._thread is not None and not sending._thread.is_alive()
 
 
 @pytest.mark.parametrize("kind", ["tags", "metrics"])
@@ -165,7 +165,7 @@ def test_the_thread_ends_when_nothing_is_left_and_begins_again(spool: Spool, tra
         put(spool, [number])
         sending.wake()
         until(lambda: spool.waiting() == 0)
-        until(ended)
+        until(lambda: ended(sending))
     assert tracker.got == [0, 1]
 
 
