@@ -87,7 +87,7 @@ def until(true: Callable[[], bool], patience_s: float = 20.0) -> None:
 
 
 def ended(sending: Courier) -> bool:
-    return sending._thread is not None and not sending._thread.is_alive()
+    return sending._thread is None or not sending._thread.is_alive()
 
 
 @pytest.mark.parametrize("kind", ["tags", "metrics"])
