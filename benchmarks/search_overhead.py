@@ -22,6 +22,7 @@ from typing import Any
 
 import optuna
 import ray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from ray import tune
 from ray.tune.search.optuna import OptunaSearch
 
@@ -40,10 +41,11 @@ from pipeline.tracking import NullRun, NullTracker, open_tracker, stage_run
 class Nothing(tune.Trainable):
     """Figures out of the point, at once, in so many rungs."""
 
+    rungs = RUNGS
+
     def setup(self, config: dict[str, Any]) -> None:
         self._rung = 0
         self._point = config.get("point", config)
-        self._rungs = config.get("rungs", RUNGS)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.setup(new_config)
@@ -52,7 +54,7 @@ class Nothing(tune.Trainable):
     def step(self) -> dict[str, Any]:
         self._rung += 1
         figures = {"psnr_db": 30 - self._point["lambda1"], "flops_ratio_m27": self._point["lambda1"] ** 0.5}
-        if self._rung < self._rungs:
+        if self._rung < self.rungs:
             return {"rung": self._rung, "reached": self._rung, "phase": "joint", "loss": 0.0, **figures}
         return {"done": True, "record": json.dumps(figures), **figures}
 
@@ -90,14 +92,15 @@ def plain(params: Params, trials: int, place: Path, rungs: int) -> list[float]:
     """The same of Ray Tune with OptunaSearch."""
     ends: list[float] = []
     began = time.perf_counter()
-    space = params.search.space
+    space: dict[str, BaseDistribution] = {"variant": CategoricalDistribution(params.search.variants)}
+    for name in ("lambda1", "lambda2", "gamma"):
+        bounds = getattr(params.search.space, name)
+        space[name] = FloatDistribution(bounds.low, bounds.high, log=True)
 
-    def draw(trial: optuna.Trial) -> dict[str, Any]:
-        trial.suggest_categorical("variant", list(params.search.variants))
-        for name in ("lambda1", "lambda2", "gamma"):
-            bounds = getattr(space, name)
-            trial.suggest_float(name, bounds.low, bounds.high, log=True)
-        return {"rungs": rungs}
+    class Plain(Nothing):
+        pass
+
+    Plain.rungs = rungs
 
     class Ends(tune.Callback):
         def on_trial_complete(self, *_: Any, **__: Any) -> None:
@@ -105,7 +108,7 @@ def plain(params: Params, trials: int, place: Path, rungs: int) -> list[float]:
 
     place.mkdir(exist_ok=True)
     search = OptunaSearch(
-        draw,
+        space,
         metric=["psnr_db", "flops_ratio_m27"],
         mode=["max", "min"],
         sampler=optuna.samplers.TPESampler(seed=0, multivariate=True, group=True, constant_liar=True),
@@ -113,14 +116,19 @@ def plain(params: Params, trials: int, place: Path, rungs: int) -> list[float]:
     )
     resources = params.search.resources
     tune.Tuner(
-        tune.with_resources(Nothing, {"cpu": resources.cpus_per_trial}),
+        tune.with_resources(Plain, {"cpu": resources.cpus_per_trial}),
         tune_config=tune.TuneConfig(
             search_alg=tune.search.ConcurrencyLimiter(search, max_concurrent=resources.concurrent),
             num_samples=trials,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name="plain", storage_path=str(place), verbose=0, log_to_file=False, callbacks=[Ends()]
+            name="plain",
+            storage_path=str(place),
+            verbose=0,
+            log_to_file=False,
+            callbacks=[Ends()],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     ).fit()
     return ends
