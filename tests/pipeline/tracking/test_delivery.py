@@ -29,7 +29,7 @@ def spool(tmp_path: Path) -> Spool:
 
 def delivery(spool: Spool, tracker: Tracker) -> Delivery:
     warn = WarnOnce()
-    return Delivery(spool, Courier(spool, tracker.send, lambda error: False, tracker.ask, warn, 0.01, 0.0), warn)
+    return Delivery(spool, Courier(spool, tracker.send, lambda error: False, tracker.ask, warn, 0.01, 0.0, 0.2), warn)
 
 
 def test_a_thousand_records_for_an_absent_tracker_take_no_time(spool: Spool, tracker: Tracker) -> None:
