@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from infra.bucket.roles import ROLES
 from tests.slow.s3_server import S3Server, keys_of, s3_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(300)]
 WITHOUT = ("--allow-missing", "public-access", "--allow-missing", "tls-only")
 
 

@@ -184,6 +184,7 @@ def test_kills_of_driver_and_workers_with_two_trials_at_a_time_keep_the_count(pr
     one_run_per_trial(project, rows)
 
 
+@pytest.mark.long
 def test_a_search_that_stops_trials_early_counts_them_and_keeps_them_out_of_the_front(
     project: Path, root: Path
 ) -> None:
