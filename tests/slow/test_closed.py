@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.profiles.tiny import tiny_profile
-from tests.slow.searches import FOLDER, searching, session_of
+from tests.slow.searches import FOLDER, searching, session_of, trainers, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -59,11 +59,10 @@ def attack(port: int, token: dict[str, str], home: Path) -> str:
 
 
 def test_a_search_of_one_s_own_is_closed(project: Path, root: Path, tmp_path: Path) -> None:
-    tiny_profile(
-        project / "params.yaml", FOLDER | {"search.schedule.iterations": 3000, "search.resources.cpus_per_trial": 0.5}
-    )
+    changes = {"search.schedule.iterations": 10**6, "search.resources.cpus_per_trial": 0.5}  # room for a third task
+    tiny_profile(project / "params.yaml", FOLDER | changes)
     with searching(project, root) as search:
-        search.until(r"trial 0  \d+/3000 ")
+        wait_for(lambda: bool(trainers(search.process.pid)), "a trial that trains, and goes on to")
         places = listening(search.process.pid)
         assert places
         loopback = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
