@@ -90,7 +90,7 @@ class Training(Iterator[Progress]):
         iterations: int,
         config: TrainConfig,
         device: torch.device,
-        resume: Mapping[str, Tensor] | None,
+        resume: Mapping[str, Tensor] | None = None,
         end: Callable[[], None] = lambda: None,
     ) -> None:
         self._model, self._step, self._end = model, step, end
@@ -248,13 +248,8 @@ def finetune(
     iterations: int,
     config: TrainConfig,
     device: torch.device,
-    resume: Mapping[str, Tensor] | None = None,
 ) -> Training:
     """Train a frozen architecture's weights further, by L1 alone.
-
-    Args:
-        batches: from the first iteration that is still to do.
-        resume: the state of a training that was put down.
 
     Raises:
         Diverged: the loss is not finite.
@@ -266,4 +261,4 @@ def finetune(
         return loss, {"l1": loss.detach()}, Phase.FROZEN.value
 
     groups: list[dict[str, Any]] = [{"params": list(model.supernet.parameters()), "lr": config.lr}]
-    return Training(model, groups, step, batches, iterations, config, device, resume)
+    return Training(model, groups, step, batches, iterations, config, device)
