@@ -41,6 +41,16 @@ def _parser() -> argparse.ArgumentParser:
     use.add_argument("--force", action="store_true", help="even if uncommitted edits of params.yaml are lost")
     use.set_defaults(run=_use)
 
+    warm = _add(
+        commands,
+        "warm-start",
+        "put the best points of an earlier search into params.yaml, to be tried first",
+        "warm-start ../earlier/search/trials.json --points 4",
+    )
+    warm.add_argument("trials", type=Path, help="that search's trials.json; its MLflow run has it as an artifact too")
+    warm.add_argument("--points", type=int, default=4, help="so many at the most (default: %(default)s)")
+    warm.set_defaults(run=_warm_start)
+
     ui = commands.add_parser("ui", help="start MLflow and print one link to the Pareto view", add_help=False)
     ui.set_defaults(run=_ui)
 
@@ -72,6 +82,21 @@ def _use(arguments: argparse.Namespace) -> int:
 
     source = use(arguments.name, Path(), force=arguments.force)
     print(f"params.yaml now holds {source}; `python -m pipeline plan` says what it costs, `dvc repro` runs it")
+    return 0
+
+
+def _warm_start(arguments: argparse.Namespace) -> int:
+    from pipeline.artifacts import read_json
+    from pipeline.config import PARAMS_FILE, load
+    from pipeline.config.editing import put_suggestions
+    from pipeline.search.warm_start import best_points
+
+    study = read_json(arguments.trials, "name the search/trials.json of an earlier search")
+    points = best_points(study, load(PARAMS_FILE).search, arguments.points)
+    put_suggestions(PARAMS_FILE, points)
+    for point in points:
+        print(f"{point.variant}  lambda1 {point.lambda1:.2g}  lambda2 {point.lambda2:.2g}  gamma {point.gamma:.2f}")
+    print(f"search.suggestions of {PARAMS_FILE} are now these {len(points)}; `dvc repro` tries them first")
     return 0
 
 
