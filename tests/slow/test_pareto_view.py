@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import re
 import shutil
@@ -201,6 +203,58 @@ class TestServer:
         assert kept == b"hello"
         assert main([], project) == 0
         assert "viewStateShareKey=pareto" in capsys.readouterr().out
+
+    def test_an_artifact_path_outside_its_root_reads_writes_and_removes_nothing(self, link: str, project: Path) -> None:
+        """However it is spelt, and wherever an experiment says that its artifacts lie."""
+        base, secret = link.split("/#/")[0], project / "secret.txt"
+        secret.write_text("of the machine", encoding="utf-8")
+        before = outside(project)
+        for method in ("GET", "PUT", "DELETE"):
+            for path in SPELLINGS:
+                place = f"{base}/api/2.0/mlflow-artifacts/artifacts/{path.format(root=project)}"
+                code, answer = ask(place, b"evil" if method == "PUT" else None, method)
+                assert code >= 300, (method, path)
+                assert b"of the machine" not in answer, (method, path)
+        for where in LOCATIONS:
+            made = {"name": where, "artifact_location": where.format(root=project)}
+            code, answer = ask(f"{base}/api/2.0/mlflow/experiments/create", json.dumps(made).encode(), "POST")
+            if code != 200:
+                continue
+            code, answer = ask(f"{base}/api/2.0/mlflow/runs/create", answer, "POST")
+            run = json.loads(answer)["run"]["info"]["run_id"]
+            for path in ("secret.txt", "../../secret.txt", "..%2f..%2fsecret.txt", f"{project}/secret.txt"):
+                code, answer = ask(f"{base}/get-artifact?run_uuid={run}&path={path}")
+                assert (code == 200, b"of the machine" in answer) == (False, False), (where, path)
+        assert secret.read_text(encoding="utf-8") == "of the machine"
+        assert outside(project) == before
+
+
+SPELLINGS = (
+    "../secret.txt",
+    "a/../../secret.txt",
+    "%2e%2e/secret.txt",
+    "..%2fsecret.txt",
+    "%252e%252e/secret.txt",
+    "{root}/secret.txt",
+    "%2F{root}/secret.txt",
+    "file:%2F%2F{root}/secret.txt",
+)
+LOCATIONS = ("file://{root}", "{root}", "{root}#", "file://{root}/?", "file://{root}/#", "mlflow-artifacts:/../", "../")
+
+
+def outside(project: Path) -> set[Path]:
+    """A project's files beyond what the server may write."""
+    own = ("mlartifacts", ".state")
+    return {p for p in project.rglob("*") if p.relative_to(project).parts[0] not in own and "mlflow.db" not in p.name}
+
+
+def ask(url: str, body: bytes | None = None, method: str = "GET") -> tuple[int, bytes]:
+    """Status and body, as they come: no redirection is followed."""
+    host, path = url.removeprefix("http://").split("/", 1)
+    connection = http.client.HTTPConnection(host, timeout=20)
+    connection.request(method, f"/{path}", body, {"Content-Type": "application/json"} if body else {})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
 
 
 def rgb(colour: str) -> str:
