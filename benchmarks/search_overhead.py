@@ -76,7 +76,7 @@ def ours(params: Params, trials: int, place: Path, mlflow: bool) -> list[float]:
         context = Context(root=place, params=replace(params, search=config), tracker=tracker, run=run)
         observer = Watched(context, ledger, "study")
         spending = Spending(Rates.of(params.cost), Limits(hours=None, usd=None), 0.0)
-        searcher = LedgerSearcher(config, ledger, "study", Store(str(place / "store"), "study"), spending, observer)
+        searcher = LedgerSearcher(config, ledger, Store(str(place / "store"), "study"), spending, observer)
         make_tuner(Nothing, searcher, config.resources, place).fit()
 
     if mlflow:

@@ -34,10 +34,10 @@ class LedgerSearcher(Searcher):
     """
 
     def __init__(
-        self, config: SearchConfig, ledger: Ledger, study: str, store: Store, spending: Spending, observer: Observer
+        self, config: SearchConfig, ledger: Ledger, store: Store, spending: Spending, observer: Observer
     ) -> None:
         super().__init__()
-        self._config, self._ledger, self._study, self._store = config, ledger, study, store
+        self._config, self._ledger, self._store = config, ledger, store
         self._spending, self._observer = spending, observer
         self._failed_before = ledger.failed
         self._asked: dict[str, Asked] = {}
@@ -55,7 +55,7 @@ class LedgerSearcher(Searcher):
         if self._ledger.done + self._ledger.running >= self._config.trials:
             return None
         number, point = self._ledger.ask()
-        key = trial_key(self._study, number, point, self._config.seed)
+        key = trial_key(self._store.study, number, point, self._config.seed)
         asked = Asked(number=number, key=key, point=point, reached=self._store.reached(key))
         self._asked[trial_id] = asked
         self._observer.started(asked)
@@ -147,7 +147,6 @@ def run_search(
     config: SearchConfig,
     job: Job,
     ledger: Ledger,
-    study: str,
     state: Path,
     store: Store,
     spending: Spending,
@@ -159,7 +158,7 @@ def run_search(
         UserError: no usable Ray, too many trials failed, or a limit was reached before any trial finished.
     """
     if ledger.done < config.trials:
-        _tune(config, job, LedgerSearcher(config, ledger, study, store, spending, observer), state)
+        _tune(config, job, LedgerSearcher(config, ledger, store, spending, observer), state)
     if ledger.done >= config.trials:
         ledger.close()
     elif limit := spending.reached:

@@ -220,7 +220,7 @@ def work(context: Context) -> None:
     reporter = Reporter(context, ledger, study)
     latency = latency_table(context, state)
     job = make_job(context, latency)
-    run_search(context.params.search, job, ledger, study, state, store, spending, reporter)
+    run_search(context.params.search, job, ledger, state, store, spending, reporter)
     if limit := spending.reached:
         say(f"search  ends with what it has at {limit}; a higher limit and `dvc repro` go on")
     finished = collect(context, ledger, study, store, latency)

@@ -69,7 +69,7 @@ def spending(before_usd: float = 0.0, **limits: float) -> Spending:
 def searcher(ledger: Ledger, witness: Witness, wanted: int = 3, **changes: Any) -> LedgerSearcher:
     spent = changes.pop("spending", spending())
     config = replace(CONFIG, trials=wanted, seed=7, **changes)
-    return LedgerSearcher(config, ledger, "study", Store("memory://store", "study"), spent, witness)
+    return LedgerSearcher(config, ledger, Store("memory://store", "study"), spent, witness)
 
 
 def test_a_trial_s_config_is_all_that_a_worker_needs(ledger: Ledger, witness: Witness) -> None:
@@ -212,6 +212,6 @@ def test_a_new_start_gets_its_own_chances(ledger: Ledger, witness: Witness) -> N
 def test_a_search_that_has_all_its_trials_starts_no_cluster(ledger: Ledger, witness: Witness, tmp_path: Path) -> None:
     for _ in range(CONFIG.trials):
         ledger.finish(ledger.ask()[0], record())
-    run_search(CONFIG, make_job(), ledger, "study", tmp_path, Store(str(tmp_path), "study"), spending(), witness)
+    run_search(CONFIG, make_job(), ledger, tmp_path, Store(str(tmp_path), "study"), spending(), witness)
     assert not ray.is_initialized()
     assert not witness.told
