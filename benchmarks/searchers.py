@@ -23,8 +23,7 @@ from typing import Any
 import optuna
 import torch
 
-from pipeline.config import Params, load
-from pipeline.config.sections import Suggestion
+from pipeline.config import Params, Suggestion, load
 from pipeline.search.ledger import Ledger
 from pipeline.search.pareto import Candidate, hypervolume, pareto_set
 from pipeline.search.space import Point, sample

@@ -1,27 +1,29 @@
 """`params.yaml` as one frozen, validated object: the only reader of YAML in the project."""
 
+from pipeline.config.checks import parse_size
 from pipeline.config.loading import PARAMS_FILE, flatten, load
-from pipeline.config.sections import (
-    BenchmarkConfig,
+from pipeline.config.searching import (
     Cost,
-    CostConfig,
-    EvalConfig,
-    FinetuneConfig,
     LatencyConfig,
     Limits,
-    Params,
-    Pick,
-    PretrainConfig,
     Range,
     Resources,
     SearchConfig,
-    SelectConfig,
     Space,
     Stopping,
     Suggestion,
-    TrackingConfig,
     Variant,
-    parse_size,
+)
+from pipeline.config.sections import (
+    BenchmarkConfig,
+    CostConfig,
+    EvalConfig,
+    FinetuneConfig,
+    Params,
+    Pick,
+    PretrainConfig,
+    SelectConfig,
+    TrackingConfig,
 )
 
 __all__ = [

@@ -12,7 +12,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from pipeline.artifacts import atomic_write_bytes
 from pipeline.config.loading import load
-from pipeline.config.sections import Suggestion
+from pipeline.config.searching import Suggestion
 
 _FLOAT = "tag:yaml.org,2002:float"
 

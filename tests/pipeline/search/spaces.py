@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Params, SearchConfig, load
-from pipeline.config.sections import Range, Space, Suggestion
+from pipeline.config.searching import Range, Space, Suggestion
 from tests.profiles.tiny import tiny_profile
 
 
