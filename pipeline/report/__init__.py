@@ -12,6 +12,7 @@ from pipeline.report.schema import (
     TrialCounts,
     TrialPoint,
 )
+from pipeline.report.trials import search_cost, trial_counts, trial_points
 from pipeline.report.writing import write_report
 
 __all__ = [
@@ -25,5 +26,8 @@ __all__ = [
     "TaskCost",
     "TrialCounts",
     "TrialPoint",
+    "search_cost",
+    "trial_counts",
+    "trial_points",
     "write_report",
 ]

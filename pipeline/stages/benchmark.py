@@ -52,9 +52,9 @@ from pipeline.report import (
     NetworkFigures,
     Pictures,
     Profile,
-    SearchCost,
-    TrialCounts,
-    TrialPoint,
+    search_cost,
+    trial_counts,
+    trial_points,
     write_report,
 )
 from pipeline.stage import Context, Stage, main
@@ -178,42 +178,6 @@ def extracted_parameters(folder: Path) -> int:
     return round(figures["weights_shared"] + figures["weights_specific_mean"])
 
 
-def trial_points(trials: list[dict[str, Any]], selected: dict[str, Any]) -> tuple[TrialPoint, ...]:
-    """The finished trials as the report shows them."""
-    names: dict[int, list[str]] = {}
-    for pick in selected["picks"]:
-        names.setdefault(pick["trial"], []).append(pick["name"])
-    return tuple(
-        TrialPoint(
-            number=trial["number"],
-            variant=trial["variant"],
-            lambda1=trial["lambda1"],
-            lambda2=trial["lambda2"],
-            gamma=trial["gamma"],
-            psnr_db=trial["metrics"]["psnr_db"],
-            flops_ratio_m1=trial["metrics"]["flops_ratio_m1"],
-            flops_ratio_m27=trial["metrics"]["flops_ratio_m27"],
-            shared_layers_pct=trial["metrics"]["shared_layers_pct"],
-            pareto=trial["number"] in selected["pareto"],
-            pick=", ".join(names[trial["number"]]) if trial["number"] in names else None,
-            latency_ratio_m27=trial["metrics"].get("latency_ratio_m27"),
-            seconds=trial["metrics"].get("seconds"),
-            usd=trial["metrics"].get("usd"),
-        )
-        for trial in trials
-        if trial["state"] == "finished"
-    )
-
-
-def search_cost(trials: list[dict[str, Any]]) -> SearchCost:
-    """What all ended trials took."""
-
-    def total(name: str) -> float:
-        return float(sum(trial["metrics"].get(name, 0.0) for trial in trials))
-
-    return SearchCost(cpu_hours=total("cpu_seconds") / 3600, gpu_hours=total("gpu_seconds") / 3600, usd=total("usd"))
-
-
 def pictures_of(name: str, network: Extracted, path: Path, seed: int) -> Pictures:
     """27 effects of one whole test photo, degraded."""
     clean = read_rgb(path)
@@ -297,10 +261,6 @@ def work(context: Context) -> None:
         ticker.at(done, f"{name}  {figures[name].psnr_db:.2f} dB")
     shown = next(iter(picks))
     manifest = read_json(root / CLEAN / "manifest.json")
-    points = trial_points(trials["trials"], selected)
-
-    def count(state: str) -> int:
-        return sum(trial["state"] == state for trial in trials["trials"])
 
     metrics = Metrics(
         profile=Profile(
@@ -321,10 +281,10 @@ def work(context: Context) -> None:
         dense_psnr_db=figures[DENSE].psnr_db,
         dense_valid_psnr_db=read_json(root / TUNED / FIGURES)[DENSE],
         hypervolume=selected["hypervolume"],
-        trials=TrialCounts(finished=len(points), stopped=count("stopped"), failed=count("failed")),
+        trials=trial_counts(trials["trials"]),
         dense=figures[DENSE],
         picks=tuple(dataclasses.replace(figures[first], name=name) for name, first in same.items()),
-        front=points,
+        front=trial_points(trials["trials"], selected),
         stages=stage_seconds(context),
         search_cost=search_cost(trials["trials"]),
     )

@@ -20,7 +20,6 @@ from pipeline.stages.benchmark import (
     register,
     stage_seconds,
     time_networks,
-    trial_points,
 )
 from pipeline.tracking import Found, NullTracker
 from tatsnet.checkpoint import save_dense
@@ -31,19 +30,8 @@ from tatsnet.runtimes.choose import available
 from tatsnet.supernet import SuperNetwork
 from tests.pipeline.report.factory import metrics, network
 from tests.pipeline.search.jobs import smooth_photo
-from tests.pipeline.stages.project import context, trial_row
+from tests.pipeline.stages.project import context
 from tests.tatsnet.networks import TINY, frozen_network
-
-
-def test_trial_points_are_the_finished_trials_with_front_and_picks() -> None:
-    rows = [trial_row(0, 24.0, 0.02), trial_row(1, 26.0, 0.1), trial_row(2, 28.0, 0.01, state="failed")]
-    picks = [{"name": "knee", "trial": 0}, {"name": "best", "trial": 1}, {"name": "budget", "trial": 0}]
-    points = trial_points(rows, {"pareto": [0], "picks": picks})
-    assert [(point.number, point.pareto, point.pick) for point in points] == [
-        (0, True, "knee, budget"),
-        (1, False, "best"),
-    ]
-    assert (points[1].psnr_db, points[1].flops_ratio_m27, points[1].flops_ratio_m1) == (26.0, 0.1, 0.2)
 
 
 @pytest.fixture(scope="module")
