@@ -2,7 +2,8 @@
 
 Both run on the same local Ray with as many processes, which are used again. `ours` has what a search has: the study in
 SQLite, the ledger's searcher, ten rungs a trial, and with --mlflow a run per trial. `plain` is Ray Tune with its
-OptunaSearch on the same kind of study, and one result per trial (--rungs: as many as ours).
+OptunaSearch on the same kind of study, and one result per trial (--rungs: as many as ours). --sampling says what the
+sampler alone takes in studies of so many finished trials, in memory.
 """
 
 from __future__ import annotations
@@ -10,17 +11,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
-import sqlite3
+import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import ray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from ray import tune
@@ -36,6 +36,7 @@ from pipeline.search.trainable import RUNGS
 from pipeline.stage import Context
 from pipeline.stages.search import Reporter
 from pipeline.tracking import NullRun, NullTracker, open_tracker, stage_run
+from pipeline.tracking.keys import TRIAL_STAGE
 
 
 class Nothing(tune.Trainable):
@@ -135,26 +136,56 @@ def plain(params: Params, trials: int, place: Path, rungs: int) -> list[float]:
 
 
 def measured(work: Callable[[Path], list[float]]) -> dict[str, Any]:
-    """Milliseconds per trial in all, in the second and in the last fifth; the study's size and its query's time."""
+    """Milliseconds per trial in all, in the second and in the last fifth; what the driver holds; what is stored."""
     with tempfile.TemporaryDirectory() as folder:
         ends = work(Path(folder))
         fifth = max(1, len(ends) // 5)
-        found: dict[str, Any] = {
+        return {
             "trials": len(ends),
             "ms_per_trial": 1000 * ends[-1] / len(ends),
             "ms_second_fifth": 1000 * (ends[2 * fifth - 1] - ends[fifth - 1]) / fifth,
             "ms_last_fifth": 1000 * (ends[-1] - ends[-fifth - 1]) / fifth,
-            "driver_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "driver_mib": psutil.Process().memory_info().rss / 2**20,
+            **stored(Path(folder)),
         }
-        for name in ("study.db", "plain.db", "mlflow.db"):
-            if (path := Path(folder) / name).exists():
-                found[f"{name}_mib"] = path.stat().st_size / 2**20
-                table = "runs" if name == "mlflow.db" else "trials"
-                began = time.perf_counter()
-                with closing(sqlite3.connect(path)) as database:
-                    database.execute(f"select * from {table}").fetchall()
-                found[f"{name}_query_ms"] = 1000 * (time.perf_counter() - began)
-        return found
+
+
+def stored(place: Path) -> dict[str, float]:
+    """Sizes of the study and of MLflow's database, and the seconds in which what a user asks of them comes."""
+    found: dict[str, float] = {}
+    for name in ("study.db", "plain.db"):
+        if (path := place / name).exists():
+            began = time.perf_counter()
+            (summary,) = optuna.get_all_study_summaries(storage := optuna.storages.RDBStorage(f"sqlite:///{path}"))
+            front = optuna.load_study(study_name=summary.study_name, storage=storage).best_trials
+            found |= {"study_mib": path.stat().st_size / 2**20, "pareto_s": time.perf_counter() - began}
+            assert front
+    if (path := place / "mlflow.db").exists():
+        tracker = open_tracker("overhead", place)
+        began = time.perf_counter()
+        runs = tracker.find({"stage": TRIAL_STAGE})
+        found |= {"mlflow_mib": path.stat().st_size / 2**20, "runs_s": time.perf_counter() - began, "runs": len(runs)}
+    return found
+
+
+def sampling(params: Params, trials: int, asks: int = 5) -> float:
+    """Milliseconds of one point in a study of so many finished trials."""
+    config = replace(params.search, suggestions=(), trials=trials)
+    ledger = Ledger(storage := optuna.storages.InMemoryStorage(), "study", config)
+    study = optuna.load_study(study_name="study", storage=storage)
+    drawn, space = random.Random(0), params.search.space
+    distributions: dict[str, BaseDistribution] = {"variant": CategoricalDistribution(config.variants)}
+    for name in ("lambda1", "lambda2", "gamma"):
+        distributions[name] = FloatDistribution(getattr(space, name).low, getattr(space, name).high, log=True)
+    for _ in range(trials):
+        point: dict[str, Any] = {"variant": drawn.choice(config.variants)}
+        point |= {n: drawn.uniform(d.low, d.high) for n, d in distributions.items() if isinstance(d, FloatDistribution)}
+        values = [30 - point["lambda1"] + drawn.random(), point["lambda1"] ** 0.5]
+        study.add_trial(optuna.create_trial(params=point, distributions=distributions, values=values))
+    began = time.perf_counter()
+    for _ in range(asks):
+        ledger.ask()
+    return 1000 * (time.perf_counter() - began) / asks
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -167,9 +198,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--trials", type=int, nargs="+", default=[300])
     parser.add_argument("--rungs", type=int, default=1, help="results of a plain trial")
     parser.add_argument("--mlflow", action="store_true", help="and ours once more with a run per trial")
+    parser.add_argument("--sampling", type=int, nargs="+", default=[], metavar="N", help="the sampler alone")
     parser.add_argument("--json", type=Path, help="file of the figures")
     args = parser.parse_args(argv)
     params = load(Path("params.yaml"))
+    if args.sampling:
+        for trials in args.sampling:
+            print(f"{trials} finished trials: {sampling(params, trials):.0f} ms for the next point", flush=True)
+        return 0
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "0")
     end = connect(params.search.resources)
     rows: list[dict[str, Any]] = []
@@ -185,13 +221,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         end()
         ray.shutdown()
-    print("| search | trials | ms per trial | to plain | second fifth | last fifth | driver's peak, MiB |")
-    print("|:--|--:|--:|--:|--:|--:|--:|")
     base: dict[int, float] = {row["trials"]: row["ms_per_trial"] for row in rows if row["kind"] == "plain"}
+    print("| search | trials | ms per trial | to plain | second fifth | last fifth | driver, MiB |")
+    print("|:--|--:|--:|--:|--:|--:|--:|")
     for row in rows:
         cells = [row["kind"], str(row["trials"]), f"{row['ms_per_trial']:.0f}"]
         cells.append(f"{row['ms_per_trial'] / base[row['trials']]:.2f}")
-        cells += [f"{row[name]:.0f}" for name in ("ms_second_fifth", "ms_last_fifth", "driver_peak_mib")]
+        cells += [f"{row[name]:.0f}" for name in ("ms_second_fifth", "ms_last_fifth", "driver_mib")]
+        print("| " + " | ".join(cells) + " |")
+    print("\n| search | trials | study, MiB | Pareto set, s | MLflow, MiB | all runs, s |\n|:--|--:|--:|--:|--:|--:|")
+    for row in rows:
+        cells = [row["kind"], str(row["trials"])]
+        names = ("study_mib", "pareto_s", "mlflow_mib", "runs_s")
+        cells += [f"{row[name]:.2f}" if name in row else "" for name in names]
         print("| " + " | ".join(cells) + " |")
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
