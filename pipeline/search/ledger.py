@@ -1,12 +1,13 @@
 """The search's single source of truth: an Optuna study that outlives every process.
 
 A trial that was running when a process died is handed out again, under its number, so that the study looks as if
-nothing had happened. Not thread-safe: one ledger, in the driver.
+nothing had happened. Not thread-safe: one ledger, in the driver, which remembers what it has written.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,25 @@ class Ledger:
         for point in first_points(config):
             self._study.enqueue_trial(point, skip_if_exists=True)
         self._left = self._trials(TrialState.RUNNING)
-        self._ids = {trial.number: trial._trial_id for trial in self._study.get_trials(deepcopy=False)}
+        self._ids: dict[int, int] = {}
+        self._states: dict[int, TrialState] = {}
+        self._counts = Counter[TrialState]()
+        self._scores: defaultdict[int, dict[int, list[float]]] = defaultdict(dict)
+        for trial in self._trials():
+            self._remember(trial)
+
+    def _remember(self, trial: FrozenTrial) -> None:
+        self._ids[trial.number] = trial._trial_id
+        if trial.state != TrialState.WAITING:
+            self._become(trial.number, trial.state)
+        for rung, values in trial.user_attrs.get(_SCORES, {}).items():
+            self._scores[int(rung)][trial.number] = values
+
+    def _become(self, number: int, state: TrialState) -> None:
+        if number in self._states:
+            self._counts[self._states[number]] -= 1
+        self._states[number] = state
+        self._counts[state] += 1
 
     def ask(self) -> tuple[int, Point]:
         """The next trial's number and point: one that a dead process left, or a new one; it is RUNNING from now on."""
@@ -74,11 +93,12 @@ class Ledger:
             self._study.sampler = self._sampler(left.number)
             trial = optuna.Trial(self._study, left._trial_id)
         else:
-            self._study.sampler = self._sampler(self._asked)
+            self._study.sampler = self._sampler(len(self._states))
             trial = self._study.ask()
         point = sample(trial, self._config.space, self._config.variants)
         trial.set_user_attr(_POINT, point.to_json())
         self._ids[trial.number] = trial._trial_id
+        self._become(trial.number, TrialState.RUNNING)
         return trial.number, point
 
     def _sampler(self, number: int) -> TPESampler:
@@ -93,26 +113,32 @@ class Ledger:
 
     def score(self, number: int, rung: int, values: list[float]) -> dict[int, list[float]]:
         """Write down what a trial is worth at a rung; all trials' values at that rung, by number."""
-        trial = self._study._storage.get_trial(self._ids[number])
-        self._set(number, _SCORES, {**trial.user_attrs.get(_SCORES, {}), str(rung): values})
-        scores = {t.number: t.user_attrs.get(_SCORES, {}).get(str(rung)) for t in self._trials()}
-        return {number: found for number, found in scores.items() if found is not None}
+        self._scores[rung][number] = values
+        own = {str(rung): scores[number] for rung, scores in self._scores.items() if number in scores}
+        self._set(number, _SCORES, own)
+        return self._scores[rung]
 
     def finish(self, number: int, record: dict[str, Any]) -> None:
         """A healthy end: `record` holds `psnr_db` (maximised) and the objectives' `COSTS` (minimised)."""
         self._set(number, _RECORD, record)
-        self._study.tell(number, [record["psnr_db"], *(record[COSTS[cost]] for cost in self._config.objectives)])
+        self._tell(
+            number, TrialState.COMPLETE, [record["psnr_db"], *(record[COSTS[c]] for c in self._config.objectives)]
+        )
 
     def stop(self, number: int, record: dict[str, Any]) -> None:
         """An early end: it counts, and stands for no network."""
         self._set(number, _RECORD, record)
-        self._study.tell(number, state=TrialState.PRUNED)
+        self._tell(number, TrialState.PRUNED)
 
     def fail(self, number: int, reason: str, record: dict[str, Any] | None = None) -> None:
         """An end that does not count, with its reason."""
         self._set(number, _REASON, reason)
         self._set(number, _RECORD, record or {})
-        self._study.tell(number, state=TrialState.FAIL)
+        self._tell(number, TrialState.FAIL)
+
+    def _tell(self, number: int, state: TrialState, values: list[float] | None = None) -> None:
+        self._study.tell(number, values, state)
+        self._become(number, state)
 
     def _set(self, number: int, key: str, value: Any) -> None:
         self._study._storage.set_trial_user_attr(self._ids[number], key, value)
@@ -126,18 +152,14 @@ class Ledger:
             self.fail(self._left.pop().number, "not wanted any more")
 
     @property
-    def _asked(self) -> int:
-        return len(self._trials()) - len(self._trials(TrialState.WAITING))
-
-    @property
     def finished(self) -> int:
         """Trials trained to their end that count."""
-        return len(self._trials(TrialState.COMPLETE))
+        return self._counts[TrialState.COMPLETE]
 
     @property
     def stopped(self) -> int:
         """Trials that were stopped early."""
-        return len(self._trials(TrialState.PRUNED))
+        return self._counts[TrialState.PRUNED]
 
     @property
     def done(self) -> int:
@@ -147,12 +169,12 @@ class Ledger:
     @property
     def running(self) -> int:
         """Trials handed out by this process and not told."""
-        return len(self._trials(TrialState.RUNNING)) - len(self._left)
+        return self._counts[TrialState.RUNNING] - len(self._left)
 
     @property
     def failed(self) -> int:
         """Trials that failed."""
-        return len(self._trials(TrialState.FAIL))
+        return self._counts[TrialState.FAIL]
 
     def records(self) -> list[dict[str, Any]]:
         """Every ended trial, for `search/trials.json`."""
