@@ -187,19 +187,25 @@ def over_trials_table(searches: dict[tuple[str, int], list[Curve]], floor_db: fl
 
 
 def draw(searches: dict[tuple[str, int], list[Curve]], floor_db: float, path: Path) -> None:
-    """Hypervolume over trials, a line per search."""
+    """Hypervolume over trials: the mean of each sampler's searches, and from the lowest to the highest of them."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    colours = dict(zip(SAMPLERS, ("tab:blue", "tab:orange", "tab:green"), strict=True))
-    for (sampler, seed), curves in sorted(searches.items()):
-        volumes = [volume(curves[: count + 1], floor_db) for count in range(len(curves))]
-        label = f"{sampler}, seed {seed}"
-        axes.step(range(1, len(curves) + 1), volumes, where="post", color=colours[sampler], label=label)
+    for sampler, colour in zip(SAMPLERS, ("tab:blue", "tab:orange", "tab:green"), strict=True):
+        chosen = [curves for (name, _), curves in searches.items() if name == sampler]
+        if not chosen:
+            continue
+        counts = range(1, min(map(len, chosen)) + 1)
+        volumes = [[volume(curves[:count], floor_db) for count in counts] for curves in chosen]
+        columns = list(zip(*volumes, strict=True))
+        label = f"{sampler}, {len(chosen)} seeds" if len(chosen) > 1 else sampler
+        axes.step(counts, [statistics.mean(column) for column in columns], where="post", color=colour, label=label)
+        low, high = ([end(column) for column in columns] for end in (min, max))
+        axes.fill_between(counts, low, high, step="post", color=colour, alpha=0.15)
     axes.set(xlabel="trials", ylabel="hypervolume, dB x share of dense saved")
-    axes.legend(fontsize=8)
-    figure.savefig(path, dpi=150)
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=110)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

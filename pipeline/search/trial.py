@@ -142,9 +142,10 @@ class Trial:
         }
 
     def spent(self) -> dict[str, float]:
-        """Seconds of wall clock, of CPUs and of GPUs, and hours of what it runs on."""
+        """Iterations; seconds of wall clock, of CPUs and of GPUs; hours of what it runs on."""
         seconds, job = self.seconds, self.job
         return {
+            "iterations": self.iteration,
             "seconds": seconds,
             "cpu_seconds": seconds * job.cpus,
             "gpu_seconds": seconds * job.gpus,

@@ -30,7 +30,7 @@ from tatsnet.latency_model import LatencyTable, dense_ms
 
 RESPONSES = ("range", "evenness")
 STATUS: dict[End, Status] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "put down": "KILLED"}
-SUMMED = ("device_hours", "cpu_seconds", "gpu_seconds", "usd")
+SUMMED = ("iterations", "device_hours", "cpu_seconds", "gpu_seconds", "usd")
 RECORDED = ("device", "runtime", "threads", "size")
 """What a run and `search/trials.json` say of a table of latencies."""
 

@@ -1,0 +1,99 @@
+"""The real search with and without early stopping: hypervolume and iterations, side by side.
+
+Runs the search stage of a prepared project as `dvc repro` would, in copies of its folder, for each seed once without
+and once with the rule.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Params, Stopping, load
+from pipeline.layout import TRIALS_FILE
+from pipeline.search.pareto import Candidate, hypervolume, pareto_set
+from pipeline.stage import Context
+from pipeline.stages import search
+from pipeline.tracking import NullRun, NullTracker
+
+INPUTS = ("data", "models/supernet")
+
+
+def searched(root: Path, params: Params, seed: int, stopping: Stopping) -> dict[str, Any]:
+    """Hypervolume, iterations, and how the trials of one search ended."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for name in INPUTS:
+            shutil.copytree(root / name, place / name)
+        config = replace(params.search, seed=seed, stopping=stopping)
+        context = Context(root=place, params=replace(params, search=config), tracker=NullTracker(), run=NullRun())
+        search.work(context)
+        found = json.loads((place / TRIALS_FILE).read_text(encoding="utf-8"))
+    trials = found["trials"]
+    finished = [row for row in trials if row["state"] == "finished"]
+    front = pareto_set(
+        [
+            Candidate(
+                number=row["number"], psnr_db=row["metrics"]["psnr_db"], costs=(row["metrics"]["flops_ratio_m27"],)
+            )
+            for row in finished
+        ]
+    )
+    return {
+        "seed": seed,
+        "hypervolume": hypervolume(front, found["dense"]["input_psnr_db"]),
+        "iterations": sum(row["metrics"].get("iterations", 0) for row in trials),
+        "cpu_seconds": sum(row["metrics"].get("cpu_seconds", 0) for row in trials),
+        "trials": {state: sum(row["state"] == state for row in trials) for state in ("finished", "stopped", "failed")},
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Search, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python -m benchmarks.stopping --rungs 0.1 --keep 0.4 --json /tmp/stopping.json",
+    )
+    parser.add_argument("--root", type=Path, default=Path(), help="project folder with data/ and models/supernet")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rungs", type=float, nargs="+", required=True, help="tenths, as search.stopping.rungs")
+    parser.add_argument("--keep", type=float, required=True, help="as search.stopping.keep")
+    parser.add_argument("--json", type=Path, help="file of the figures; what it holds is not searched again")
+    args = parser.parse_args(argv)
+    params = load(args.root / "params.yaml")
+    rules = {"without": Stopping(rungs=(), keep=args.keep), "with": Stopping(rungs=tuple(args.rungs), keep=args.keep)}
+    known = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
+    for seed in args.seeds:
+        for name, stopping in rules.items():
+            key = f"{name} {seed}"
+            if key not in known:
+                known[key] = searched(args.root, params, seed, stopping)
+                print(key, known[key], file=sys.stderr, flush=True)
+                if args.json:
+                    args.json.write_text(json.dumps(known, indent=1))
+    print("| seed | hypervolume without | with | kept | iterations | CPU time | finished, stopped |")
+    print("|--:|--:|--:|--:|--:|--:|:--|")
+    kept, used = [], []
+    for seed in args.seeds:
+        whole, part = known[f"without {seed}"], known[f"with {seed}"]
+        kept.append(part["hypervolume"] / whole["hypervolume"])
+        used.append(part["iterations"] / whole["iterations"])
+        time = part["cpu_seconds"] / whole["cpu_seconds"]
+        ends = f"{part['trials']['finished']}, {part['trials']['stopped']}"
+        volumes = f"{whole['hypervolume']:.3f} | {part['hypervolume']:.3f}"
+        print(f"| {seed} | {volumes} | {kept[-1]:.1%} | {used[-1]:.1%} | {time:.1%} | {ends} |")
+    print(f"| mean | | | {statistics.mean(kept):.1%} | {statistics.mean(used):.1%} | | |")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
