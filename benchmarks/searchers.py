@@ -1,8 +1,9 @@
 """How good the search is: the sampler against random search and a hand-made grid, and early stopping on real curves.
 
 `record` trains whole searches, two trials at a time, each scored at every rung, and keeps them in a folder: TPE as the
-pipeline runs it, random points, and a grid of lambda1 and lambda2 in the manner of the paper's Table 4. `report` draws
-the hypervolume over the trials, and replays the stopping rule on the recorded curves.
+pipeline runs it, random points, a grid of lambda1 and lambda2 in the manner of the paper's Table 4, and TPE that begins
+with the best four points of another seed's random search. `report` draws the hypervolume over the trials, and replays
+the stopping rule on the recorded curves.
 """
 
 from __future__ import annotations
@@ -30,13 +31,18 @@ from pipeline.search.space import Point, sample
 from pipeline.search.stopping import goes_on
 from pipeline.search.trainable import RUNGS
 from pipeline.search.trial import Job, Trial, dead_slider
+from pipeline.search.warm_start import best_points
 from pipeline.stage import Context
 from pipeline.stages.search import make_job
 from pipeline.tracking import NullRun, NullTracker
 from tatsnet.allocator import keep_freed_memory
 from tatsnet.training import Diverged
 
-SAMPLERS = ("tpe", "random", "grid")
+SAMPLERS = ("tpe", "random", "grid", "warm")
+COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
+POINTS = 4
+"""Taken from another search by a warm start."""
+
 Curve = dict[str, Any]
 """A recorded trial: point, state, `scores` by rung (PSNR in dB, FLOPs at M = 27 share of dense), the end's last."""
 
@@ -95,9 +101,25 @@ def grid(params: Params) -> Iterator[Point]:
             yield Point(variant="TA+TSNet", lambda1=lambda1, lambda2=lambda2, gamma=0.9)
 
 
-def record(root: Path, params: Params, sampler: str, seed: int, trials: int) -> list[Curve]:
+def earlier(path: Path, params: Params) -> tuple[Suggestion, ...]:
+    """The best points of a recorded search."""
+    curves = json.loads(path.read_text(encoding="utf-8"))
+    trials = [
+        {
+            "state": curve["state"],
+            "metrics": dict(zip(("psnr_db", "flops_ratio_m27"), curve["scores"][-1], strict=True)),
+        }
+        | curve["point"]
+        for curve in curves
+    ]
+    return tuple(best_points({"trials": trials}, params.search, POINTS))
+
+
+def record(root: Path, params: Params, sampler: str, seed: int, trials: int, out: Path) -> list[Curve]:
     """A whole search, without stopping; the curves in the order in which the trials were begun."""
     suggested: tuple[Suggestion, ...] = ()
+    if sampler == "warm":
+        suggested = earlier(out / f"random-{(seed + 1) % 3}.json", params)
     if sampler == "grid" or sampler == "random":
         suggested = tuple(
             Suggestion(**point.to_json() | {"lambda2": point.lambda2 or params.search.space.lambda2.low})
@@ -192,7 +214,7 @@ def draw(searches: dict[tuple[str, int], list[Curve]], floor_db: float, path: Pa
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    for sampler, colour in zip(SAMPLERS, ("tab:blue", "tab:orange", "tab:green"), strict=True):
+    for sampler, colour in zip(SAMPLERS, COLOURS, strict=True):
         chosen = [curves for (name, _), curves in searches.items() if name == sampler]
         if not chosen:
             continue
@@ -229,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for sampler, seed in itertools.product(args.samplers, args.seeds):
             path = args.out / f"{sampler}-{seed}.json"
             if not path.exists():
-                curves = record(args.root, params, sampler, seed, args.trials)
+                curves = record(args.root, params, sampler, seed, args.trials, args.out)
                 path.write_text(json.dumps(curves, indent=1))
         return 0
     searches = {}
