@@ -12,6 +12,7 @@ import argparse
 import itertools
 import json
 import math
+import random
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,9 @@ COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
 POINTS = 4
 """Taken from another search by a warm start."""
 
+RULES = ((1,), (2,), (3,), (1, 3), (2, 4))
+KEPT = (0.25, 0.34, 0.4, 0.5)
+DRAWS = 100
 Curve = dict[str, Any]
 """A recorded trial: point, state, `scores` by rung (PSNR in dB, FLOPs at M = 27 share of dense), the end's last."""
 
@@ -179,20 +183,39 @@ def replay(curves: Sequence[Curve], rungs: Sequence[int], keep: float) -> tuple[
 
 
 def stopping_table(searches: dict[tuple[str, int], list[Curve]], floor_db: float) -> str:
-    """Share of the hypervolume kept and of the iterations used, by rungs and share that goes on."""
+    """Share of the hypervolume kept and of the iterations used, by rungs and share that goes on, search by search."""
     lines = ["| sampler | rungs | keep | hypervolume kept, each seed | iterations used, each seed |"]
     lines.append("|:--|:--|--:|:--|:--|")
     for sampler in SAMPLERS:
         chosen = [curves for (name, _), curves in sorted(searches.items()) if name == sampler]
-        for rungs, keep in itertools.product(((2,), (3,), (4,), (2, 4), (3, 6), (2, 4, 6)), (0.3, 0.4, 0.5, 0.6)):
-            made = [(replay(curves, rungs, keep), volume(curves, floor_db)) for curves in chosen]
-            kept = [volume(left, floor_db) / whole for (left, _), whole in made]
-            used = [share for (_, share), _ in made]
-            if kept:
-                cells = [sampler, str([rung / RUNGS for rung in rungs]), f"{keep:g}"]
-                cells += [" ".join(f"{value:.1%}" for value in values) for values in (kept, used)]
-                lines.append("| " + " | ".join(cells) + " |")
+        for rungs, keep in itertools.product(RULES, KEPT):
+            if not chosen:
+                continue
+            kept, used = zip(*(replayed(curves, rungs, keep, floor_db) for curves in chosen), strict=True)
+            cells = [sampler, str([rung / RUNGS for rung in rungs]), f"{keep:g}"]
+            cells += [" ".join(f"{value:.1%}" for value in values) for values in (kept, used)]
+            lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def shuffled_table(searches: dict[tuple[str, int], list[Curve]], floor_db: float) -> str:
+    """The same over searches of so many trials, drawn from all random trials in an order drawn with them."""
+    pool = [curve for (name, _), curves in sorted(searches.items()) if name == "random" for curve in curves]
+    lines = [f"| trials (of {len(pool)}) | rungs | keep | hypervolume kept, mean | lowest | iterations used, mean |"]
+    lines.append("|--:|:--|--:|--:|--:|--:|")
+    sizes = [trials for trials in (8, 12, 24, 36) if trials <= len(pool)]
+    for trials, rungs, keep in itertools.product(sizes, RULES, KEPT):
+        draws = [random.Random(seed).sample(pool, trials) for seed in range(DRAWS)]
+        kept, used = zip(*(replayed(curves, rungs, keep, floor_db) for curves in draws), strict=True)
+        cells = [str(trials), str([rung / RUNGS for rung in rungs]), f"{keep:g}", f"{statistics.mean(kept):.1%}"]
+        lines.append("| " + " | ".join([*cells, f"{min(kept):.1%}", f"{statistics.mean(used):.1%}"]) + " |")
+    return "\n".join(lines)
+
+
+def replayed(curves: Sequence[Curve], rungs: Sequence[int], keep: float, floor_db: float) -> tuple[float, float]:
+    """Shares of a search's hypervolume and iterations that are left with the rule."""
+    left, used = replay(curves, rungs, keep)
+    return volume(left, floor_db) / volume(curves, floor_db), used
 
 
 def over_trials_table(searches: dict[tuple[str, int], list[Curve]], floor_db: float) -> str:
@@ -261,7 +284,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures = json.loads((args.root / "models/supernet/figures.json").read_text())
     floor_db = figures["input_psnr_db"]
     draw(searches, floor_db, args.out / "hypervolume.png")
-    print(over_trials_table(searches, floor_db), stopping_table(searches, floor_db), sep="\n\n")
+    tables = (over_trials_table, stopping_table, shuffled_table)
+    print(*(table(searches, floor_db) for table in tables), sep="\n\n")
     return 0
 
 
