@@ -11,6 +11,8 @@ REASON = "reason"
 DATASET = "dataset.sha256"
 UPSTREAM = "upstream."
 TRIAL_STAGE = "search-trial"
+CHANGED = "changed."
+"""Before the name of a parameter with which a run went on after it had begun with another."""
 
 _SAFE = re.compile(r"[A-Za-z0-9._:-]{1,200}")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from pipeline.tracking.keys import KEY
+from pipeline.tracking.keys import CHANGED, KEY
 from pipeline.tracking.records import Record, is_local, with_run_ids
 from pipeline.tracking.spool import Spool
 
@@ -112,9 +112,22 @@ class Sender:
             self._client.log_batch(run_id, metrics=batch)
 
     def _params(self, run_id: str, record: Record) -> None:
+        """A run that goes on with other parameters keeps the first, as MLflow wants it; tags say the new ones."""
+        values = self._named(record.payload)
+        try:
+            self._log_params(run_id, values)
+        except Exception as error:
+            there = self._client.get_run(run_id).data.params if is_refusal(error) else {}
+            changed = {name: value for name, value in values.items() if there.get(name, value) != value}
+            if not changed:
+                raise
+            self._log_params(run_id, {name: value for name, value in values.items() if name not in there})
+            self._tag(run_id, {f"{CHANGED}{name}": value for name, value in changed.items()})
+
+    def _log_params(self, run_id: str, values: Mapping[str, str]) -> None:
         from mlflow.entities import Param
 
-        for batch in _batches(self._named(record.payload).items()):
+        for batch in _batches(values.items()):
             self._client.log_batch(run_id, params=[Param(name, value) for name, value in batch])
 
     def _tags(self, run_id: str, record: Record) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.tracking import open_tracker
 from pipeline.tracking.copies import keep_copy
-from pipeline.tracking.keys import KEY
+from pipeline.tracking.keys import CHANGED, KEY
 from pipeline.tracking.mlflow_tracker import MlflowTracker
 from pipeline.tracking.records import Kind, Record, local_id
 from pipeline.tracking.sending import CopyGone, Sender, is_refusal
@@ -101,6 +101,19 @@ def test_runs_named_in_tags_get_the_tracker_s_ids(tracker: MlflowTracker, spool:
     (found,) = tracker.find({KEY: "child"})
     assert found.tags["mlflow.parentRunId"] == found.tags["upstream.search"] == spool.run_of(parent)
     assert tracker.experiment_tags()["view"] == f'{{"filter": "parent = \'{spool.run_of(parent)}\'"}}'
+
+
+def test_a_run_that_goes_on_keeps_its_first_parameters_and_says_what_changed(
+    tracker: MlflowTracker, sender: Sender
+) -> None:
+    local = local_id()
+    sender([start(tracker, "changed", local)])
+    for trials, new in (("8", {}), ("9", {"new": "x"}), ("9", {"new": "x"})):
+        payload = {"trials": trials, "same": "1", **new}
+        sender([Record(kind="params", target=local, payload=payload, time_ms=0)])
+    (found,) = tracker.find({KEY: "changed"})
+    assert found.params == {"trials": "8", "same": "1", "new": "x"}
+    assert {name: value for name, value in found.tags.items() if name.startswith(CHANGED)} == {"changed.trials": "9"}
 
 
 def test_what_belongs_to_a_refused_run_is_refused(tracker: MlflowTracker, sender: Sender) -> None:
