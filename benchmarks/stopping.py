@@ -1,7 +1,8 @@
 """The real search with and without early stopping: hypervolume and iterations, side by side.
 
 Runs the search stage of a prepared project as `dvc repro` would, in copies of its folder, for each seed once without
-and once with the rule.
+and once with the rule. Or, with --recorded, it takes the searches without the rule from what `benchmarks.searchers` has
+recorded of TPE: then those with the rule have as many trials, and no suggestions either.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.searchers import volume
 from pipeline.config import Params, Stopping, load
 from pipeline.layout import TRIALS_FILE
 from pipeline.search.pareto import Candidate, hypervolume, pareto_set
@@ -25,6 +27,18 @@ from pipeline.stages import search
 from pipeline.tracking import NullRun, NullTracker
 
 INPUTS = ("data", "models/supernet")
+FIGURES = "models/supernet/figures.json"
+
+
+def recorded(path: Path, params: Params, floor_db: float) -> dict[str, Any]:
+    """A recorded search, which no rule stopped, told as `searched` does."""
+    curves = json.loads(path.read_text(encoding="utf-8"))
+    ends = [curve["state"] for curve in curves]
+    return {
+        "hypervolume": volume(curves, floor_db),
+        "iterations": len(curves) * params.search.schedule.iterations,
+        "trials": {"finished": ends.count("finished"), "stopped": 0, "failed": ends.count("failed")},
+    }
 
 
 def searched(root: Path, params: Params, seed: int, stopping: Stopping) -> dict[str, Any]:
@@ -51,7 +65,6 @@ def searched(root: Path, params: Params, seed: int, stopping: Stopping) -> dict[
         "seed": seed,
         "hypervolume": hypervolume(front, found["dense"]["input_psnr_db"]),
         "iterations": sum(row["metrics"].get("iterations", 0) for row in trials),
-        "cpu_seconds": sum(row["metrics"].get("cpu_seconds", 0) for row in trials),
         "trials": {state: sum(row["state"] == state for row in trials) for state in ("finished", "stopped", "failed")},
     }
 
@@ -67,31 +80,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rungs", type=float, nargs="+", required=True, help="tenths, as search.stopping.rungs")
     parser.add_argument("--keep", type=float, required=True, help="as search.stopping.keep")
+    parser.add_argument("--recorded", type=Path, metavar="OUT", help="folder of recorded searches")
     parser.add_argument("--json", type=Path, help="file of the figures; what it holds is not searched again")
     args = parser.parse_args(argv)
     params = load(args.root / "params.yaml")
     rules = {"without": Stopping(rungs=(), keep=args.keep), "with": Stopping(rungs=tuple(args.rungs), keep=args.keep)}
     known = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
+    floor_db = json.loads((args.root / FIGURES).read_text())["input_psnr_db"]
     for seed in args.seeds:
+        if args.recorded:
+            curves = args.recorded / f"tpe-{seed}.json"
+            known[f"without {seed}"] = found = recorded(curves, params, floor_db)
+            wanted = found["trials"]["finished"]
+            params = replace(params, search=replace(params.search, suggestions=(), trials=wanted))
         for name, stopping in rules.items():
             key = f"{name} {seed}"
             if key not in known:
                 known[key] = searched(args.root, params, seed, stopping)
                 print(key, known[key], file=sys.stderr, flush=True)
-                if args.json:
-                    args.json.write_text(json.dumps(known, indent=1))
-    print("| seed | hypervolume without | with | kept | iterations | CPU time | finished, stopped |")
+            if args.json:
+                args.json.write_text(json.dumps(known, indent=1))
+    print("| seed | trials | hypervolume without | with | kept | iterations | finished, stopped, failed |")
     print("|--:|--:|--:|--:|--:|--:|:--|")
     kept, used = [], []
     for seed in args.seeds:
         whole, part = known[f"without {seed}"], known[f"with {seed}"]
         kept.append(part["hypervolume"] / whole["hypervolume"])
         used.append(part["iterations"] / whole["iterations"])
-        time = part["cpu_seconds"] / whole["cpu_seconds"]
-        ends = f"{part['trials']['finished']}, {part['trials']['stopped']}"
+        ends = ", ".join(str(part["trials"][state]) for state in ("finished", "stopped", "failed"))
+        trials = whole["trials"]["finished"]
         volumes = f"{whole['hypervolume']:.3f} | {part['hypervolume']:.3f}"
-        print(f"| {seed} | {volumes} | {kept[-1]:.1%} | {used[-1]:.1%} | {time:.1%} | {ends} |")
-    print(f"| mean | | | {statistics.mean(kept):.1%} | {statistics.mean(used):.1%} | | |")
+        print(f"| {seed} | {trials} | {volumes} | {kept[-1]:.1%} | {used[-1]:.1%} | {ends} |")
+    print(f"| mean | | | | {statistics.mean(kept):.1%} | {statistics.mean(used):.1%} | |")
     return 0
 
 
