@@ -18,9 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.searchers import volume
 from pipeline.config import Params, Stopping, load
 from pipeline.layout import TRIALS_FILE
+from pipeline.search.closed import close_own_ray
 from pipeline.search.pareto import Candidate, hypervolume, pareto_set
 from pipeline.stage import Context
 from pipeline.stages import search
@@ -32,6 +32,8 @@ FIGURES = "models/supernet/figures.json"
 
 def recorded(path: Path, params: Params, floor_db: float) -> dict[str, Any]:
     """A recorded search, which no rule stopped, told as `searched` does."""
+    from benchmarks.searchers import volume  # imports Ray, which reads then whether it is to ask for a token
+
     curves = json.loads(path.read_text(encoding="utf-8"))
     ends = [curve["state"] for curve in curves]
     return {
@@ -83,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--recorded", type=Path, metavar="OUT", help="folder of recorded searches")
     parser.add_argument("--json", type=Path, help="file of the figures; what it holds is not searched again")
     args = parser.parse_args(argv)
+    close_own_ray()
     params = load(args.root / "params.yaml")
     rules = {"without": Stopping(rungs=(), keep=args.keep), "with": Stopping(rungs=tuple(args.rungs), keep=args.keep)}
     known = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
