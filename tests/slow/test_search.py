@@ -244,7 +244,7 @@ def test_a_search_of_latency_predicts_every_trial_by_its_study_s_table(project: 
     with searching(project, root) as search:
         assert search.end(200) == 0, search.errors()
         assert any("measures the layers' times on this machine" in line for line in search.lines)
-        assert any(re.search(r"finished .* time \d+\.\d % \(M = 27\)", line) for line in search.lines)
+        assert any(re.search(r"finished .* time \d+\.\d% \(M = 27\)", line) for line in search.lines)
     (path,) = (project / ".state" / "search").glob("*/latency.json")
     table = LatencyTable.from_json(json.loads(path.read_text(encoding="utf-8")))
     told = json.loads((project / "search" / "trials.json").read_text(encoding="utf-8"))
