@@ -2,8 +2,8 @@
 
 One trial of the profile's network and batch runs for a few steps on this machine, with everything around them: taking
 up the job, checkpoints into the store, a score at a rung, the measurement at the end, the network into the store. The
-shares are then reckoned for the profile's iterations, twice: with the steps as measured here, and with steps and
-evaluations at the profile's `cost.gpu_tflops`, where all else takes what it took here.
+shares are then reckoned for the profile's iterations: with the steps as measured here, and for a profile of a GPU also
+with steps and evaluations at its `cost.gpu_tflops`, where all else takes what it took here.
 """
 
 from __future__ import annotations
@@ -129,15 +129,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     for part in parts:
         print(f"| {part.name} | {part.times} | {part.seconds:.3f} | {part.total / whole:.3%} |")
     print(f"| all that is not training | | | {1 - training_s / whole:.2%} |")
-    gpu_training_s, gpu_evaluation_s = reckoned(params, args.params)
-    fixed = sum(part.total for part in parts if not part.evaluates)
-    evaluations = gpu_evaluation_s * sum(part.times for part in parts if part.evaluates)
-    rest = fixed + evaluations
-    share = rest / (gpu_training_s + rest)
-    print(
-        f"\nAt {params.cost.gpu_tflops:g} TFLOPS: {gpu_training_s:,.0f} s of training, {evaluations:,.1f} s of "
-        f"evaluation, {fixed:.1f} s of the rest: {share:.2%} is not training"
-    )
+    share = None
+    if params.train.device == "cuda":
+        gpu_training_s, gpu_evaluation_s = reckoned(params, args.params)
+        fixed = sum(part.total for part in parts if not part.evaluates)
+        evaluations = gpu_evaluation_s * sum(part.times for part in parts if part.evaluates)
+        rest = fixed + evaluations
+        share = rest / (gpu_training_s + rest)
+        print(
+            f"\nAt {params.cost.gpu_tflops:g} TFLOPS: {gpu_training_s:,.0f} s of training, {evaluations:,.1f} s of "
+            f"evaluation, {fixed:.1f} s of the rest: {share:.2%} is not training"
+        )
     if args.json:
         figures = {"step_s": step_s, "here": 1 - training_s / whole, "reckoned": share}
         args.json.write_text(json.dumps(figures | {part.name: part.seconds for part in parts}, indent=1))
