@@ -137,8 +137,8 @@ class TestMlflow:
         run = tracker.start("r", stage="s")
         run.params({"a": 1})
         with caplog.at_level(logging.WARNING):
-            run.params({"a": 2})
-            run.params({"a": 3})
+            run.params({"not a name?": 2})
+            run.params({"nor this?": 3})
             run.metrics({"m": 1.0})
             found = the_run(tracker, stage="s")
         assert found.params == {"a": "1"}
