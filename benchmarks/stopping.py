@@ -64,7 +64,6 @@ def searched(root: Path, params: Params, seed: int, stopping: Stopping) -> dict[
         ]
     )
     return {
-        "seed": seed,
         "hypervolume": hypervolume(front, found["dense"]["input_psnr_db"]),
         "iterations": sum(row["metrics"].get("iterations", 0) for row in trials),
         "trials": {state: sum(row["state"] == state for row in trials) for state in ("finished", "stopped", "failed")},

@@ -1,4 +1,4 @@
-"""`params.yaml` as one frozen, validated object: the only reader of YAML in the project."""
+"""`params.yaml` as one frozen, validated object: the only reader and writer of YAML in the project."""
 
 from pipeline.config.checks import parse_size
 from pipeline.config.loading import PARAMS_FILE, flatten, load
