@@ -1,21 +1,24 @@
 """What a search costs beside training: trials that do nothing, here and in plain Tune with Optuna, in one run.
 
-Both run on the same local Ray with as many processes, which are used again. `ours` has what a search has: the study in
-SQLite, the ledger's searcher, ten rungs a trial, and with --mlflow a run per trial. `plain` is Ray Tune with its
-OptunaSearch on the same kind of study, and one result per trial (--rungs: as many as ours). --sampling says what the
-sampler alone takes in studies of so many finished trials, in memory.
+Both run the same trainable on the same local Ray with as many processes, which are used again. `ours` has what a search
+has: the study in SQLite, the ledger's searcher, and with --mlflow a run per trial. `plain` is Ray Tune with its
+OptunaSearch on the same kind of study. --reports says how often a trial tells how far it is: a real one ten times.
+--sampling says what the sampler alone takes in studies of so many finished trials, in memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +41,13 @@ from pipeline.stages.search import Reporter
 from pipeline.tracking import NullRun, NullTracker, open_tracker, stage_run
 from pipeline.tracking.keys import TRIAL_STAGE
 
+Trivial = type["Nothing"]
+
 
 class Nothing(tune.Trainable):
-    """Figures out of the point, at once, in so many rungs."""
+    """Figures out of the point, at once, in so many reports."""
 
-    rungs = RUNGS
+    reports = RUNGS
 
     def setup(self, config: dict[str, Any]) -> None:
         self._rung = 0
@@ -55,12 +60,21 @@ class Nothing(tune.Trainable):
     def step(self) -> dict[str, Any]:
         self._rung += 1
         figures = {"psnr_db": 30 - self._point["lambda1"], "flops_ratio_m27": self._point["lambda1"] ** 0.5}
-        if self._rung < self.rungs:
+        if self._rung < self.reports:
             return {"rung": self._rung, "reached": self._rung, "phase": "joint", "loss": 0.0, **figures}
         return {"done": True, "record": json.dumps(figures), **figures}
 
 
-def ours(params: Params, trials: int, place: Path, mlflow: bool) -> list[float]:
+def reporting(times: int) -> Trivial:
+    """A trainable of so many reports."""
+
+    class Reporting(Nothing):
+        reports = times
+
+    return Reporting
+
+
+def ours(params: Params, trials: int, place: Path, trainable: Trivial, mlflow: bool) -> list[float]:
     """Seconds at which trials ended."""
     ends: list[float] = []
     began = time.perf_counter()
@@ -78,7 +92,7 @@ def ours(params: Params, trials: int, place: Path, mlflow: bool) -> list[float]:
         observer = Watched(context, ledger, "study")
         spending = Spending(Rates.of(params.cost), Limits(hours=None, usd=None), 0.0)
         searcher = LedgerSearcher(config, ledger, Store(str(place / "store"), "study"), spending, observer)
-        make_tuner(Nothing, searcher, config.resources, place).fit()
+        make_tuner(trainable, searcher, config.resources, place).fit()
 
     if mlflow:
         with stage_run(tracker, "search", {}, root=place, upstream=(), dataset_sha256=None) as run:
@@ -89,7 +103,7 @@ def ours(params: Params, trials: int, place: Path, mlflow: bool) -> list[float]:
     return ends
 
 
-def plain(params: Params, trials: int, place: Path, rungs: int) -> list[float]:
+def plain(params: Params, trials: int, place: Path, trainable: Trivial) -> list[float]:
     """The same of Ray Tune with OptunaSearch."""
     ends: list[float] = []
     began = time.perf_counter()
@@ -97,11 +111,6 @@ def plain(params: Params, trials: int, place: Path, rungs: int) -> list[float]:
     for name in ("lambda1", "lambda2", "gamma"):
         bounds = getattr(params.search.space, name)
         space[name] = FloatDistribution(bounds.low, bounds.high, log=True)
-
-    class Plain(Nothing):
-        pass
-
-    Plain.rungs = rungs
 
     class Ends(tune.Callback):
         def on_trial_complete(self, *_: Any, **__: Any) -> None:
@@ -117,7 +126,7 @@ def plain(params: Params, trials: int, place: Path, rungs: int) -> list[float]:
     )
     resources = params.search.resources
     tune.Tuner(
-        tune.with_resources(Plain, {"cpu": resources.cpus_per_trial}),
+        tune.with_resources(trainable, {"cpu": resources.cpus_per_trial}),
         tune_config=tune.TuneConfig(
             search_alg=tune.search.ConcurrencyLimiter(search, max_concurrent=resources.concurrent),
             num_samples=trials,
@@ -196,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="example: python -m benchmarks.search_overhead --trials 300 2000 --json /tmp/overhead.json",
     )
     parser.add_argument("--trials", type=int, nargs="+", default=[300])
-    parser.add_argument("--rungs", type=int, default=1, help="results of a plain trial")
+    parser.add_argument("--reports", type=int, nargs="+", default=[1, RUNGS], help="of a trial")
     parser.add_argument("--mlflow", action="store_true", help="and ours once more with a run per trial")
     parser.add_argument("--sampling", type=int, nargs="+", default=[], metavar="N", help="the sampler alone")
     parser.add_argument("--json", type=Path, help="file of the figures")
@@ -210,28 +219,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     end = connect(params.search.resources)
     rows: list[dict[str, Any]] = []
     try:
-        for trials in args.trials:
-            kinds: dict[str, Callable[[Path], list[float]]] = {
-                "plain": lambda place, n=trials: plain(params, n, place, args.rungs),  # type: ignore[misc]
-                "ours": lambda place, n=trials: ours(params, n, place, mlflow=False),  # type: ignore[misc]
-            }
-            if args.mlflow:
-                kinds["ours, MLflow"] = lambda place, n=trials: ours(params, n, place, mlflow=True)  # type: ignore[misc]
-            rows += [{"kind": kind} | measured(work) for kind, work in kinds.items()]
+        for trials, reports in itertools.product(args.trials, args.reports):
+            trainable = reporting(reports)
+            kinds = {"plain": partial(plain, params, trials), "ours": partial(ours, params, trials, mlflow=False)}
+            if args.mlflow and reports == max(args.reports):
+                kinds["ours, MLflow"] = partial(ours, params, trials, mlflow=True)
+            for kind, work in kinds.items():
+                rows.append({"kind": kind, "reports": reports} | measured(partial(work, trainable=trainable)))
+                print(rows[-1], file=sys.stderr, flush=True)
     finally:
         end()
         ray.shutdown()
-    base: dict[int, float] = {row["trials"]: row["ms_per_trial"] for row in rows if row["kind"] == "plain"}
-    print("| search | trials | ms per trial | to plain | second fifth | last fifth | driver, MiB |")
-    print("|:--|--:|--:|--:|--:|--:|--:|")
+    base = {(row["trials"], row["reports"]): row["ms_per_trial"] for row in rows if row["kind"] == "plain"}
+    print("| search | trials | reports | ms per trial | to plain | second fifth | last fifth | driver, MiB |")
+    print("|:--|--:|--:|--:|--:|--:|--:|--:|")
     for row in rows:
-        cells = [row["kind"], str(row["trials"]), f"{row['ms_per_trial']:.0f}"]
-        cells.append(f"{row['ms_per_trial'] / base[row['trials']]:.2f}")
+        cells = [row["kind"], str(row["trials"]), str(row["reports"]), f"{row['ms_per_trial']:.0f}"]
+        cells.append(f"{row['ms_per_trial'] / base[row['trials'], row['reports']]:.2f}")
         cells += [f"{row[name]:.0f}" for name in ("ms_second_fifth", "ms_last_fifth", "driver_mib")]
         print("| " + " | ".join(cells) + " |")
-    print("\n| search | trials | study, MiB | Pareto set, s | MLflow, MiB | all runs, s |\n|:--|--:|--:|--:|--:|--:|")
+    print("\n| search | trials | reports | study, MiB | Pareto set, s | MLflow, MiB | all runs, s |")
+    print("|:--|--:|--:|--:|--:|--:|--:|")
     for row in rows:
-        cells = [row["kind"], str(row["trials"])]
+        cells = [row["kind"], str(row["trials"]), str(row["reports"])]
         names = ("study_mib", "pareto_s", "mlflow_mib", "runs_s")
         cells += [f"{row[name]:.2f}" if name in row else "" for name in names]
         print("| " + " | ".join(cells) + " |")

@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.samplers import TPESampler
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -51,6 +51,8 @@ def database(url: str) -> BaseStorage:
 class Ledger:
     """Asks for points and keeps what became of them.
 
+    The sampler looks at a copy of the study in memory: a point costs one writing of the database and no reading.
+
     Args:
         storage: where the study lives.
         name: of the study: the same name goes on with the same study.
@@ -58,25 +60,27 @@ class Ledger:
     """
 
     def __init__(self, storage: BaseStorage, name: str, config: SearchConfig) -> None:
-        self._config = config
+        self._config, self._storage = config, storage
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in config.objectives)]
-        self._study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-        for point in first_points(config):
-            self._study.enqueue_trial(point, skip_if_exists=True)
-        self._left = self._trials(TrialState.RUNNING)
+        optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        self._study_id = storage.get_study_id_from_name(name)
+        self._copy = optuna.create_study(storage=InMemoryStorage(), directions=directions)
         self._ids: dict[int, int] = {}
         self._states: dict[int, TrialState] = {}
         self._counts = Counter[TrialState]()
         self._scores: defaultdict[int, dict[int, list[float]]] = defaultdict(dict)
         for trial in self._trials():
             self._remember(trial)
+        self._left = self._trials(TrialState.RUNNING)
+        for point in first_points(config):
+            self._copy.enqueue_trial(point, skip_if_exists=True)
 
     def _remember(self, trial: FrozenTrial) -> None:
+        self._copy.add_trial(trial)
         self._ids[trial.number] = trial._trial_id
-        if trial.state != TrialState.WAITING:
-            self._become(trial.number, trial.state)
+        self._become(trial.number, trial.state)
         for rung, values in trial.user_attrs.get(_SCORES, {}).items():
             self._scores[int(rung)][trial.number] = values
 
@@ -87,19 +91,27 @@ class Ledger:
         self._counts[state] += 1
 
     def ask(self) -> tuple[int, Point]:
-        """The next trial's number and point: one that a dead process left, or a new one; it is RUNNING from now on."""
+        """The next trial's number and point: one that a dead process left, or a new one; it is RUNNING from now on.
+
+        Raises:
+            UserError: somebody else writes into the same study.
+        """
         if self._left:
             left = self._left.pop(0)
-            self._study.sampler = self._sampler(left.number)
-            trial = optuna.Trial(self._study, left._trial_id)
-        else:
-            self._study.sampler = self._sampler(len(self._states))
-            trial = self._study.ask()
+            return left.number, Point(**left.user_attrs[_POINT])
+        number = len(self._states)
+        self._copy.sampler = self._sampler(number)
+        trial = self._copy.ask()
         point = sample(trial, self._config.space, self._config.variants)
         trial.set_user_attr(_POINT, point.to_json())
-        self._ids[trial.number] = trial._trial_id
-        self._become(trial.number, TrialState.RUNNING)
-        return trial.number, point
+        drawn = self._copy.get_trials(deepcopy=False)[number]
+        self._ids[number] = self._storage.create_new_trial(self._study_id, template_trial=drawn)
+        if self._storage.get_trial_number_from_id(self._ids[number]) != number:
+            raise UserError(
+                f"trial {number} is in the study already: another search writes into it; end one of the two"
+            )
+        self._become(number, TrialState.RUNNING)
+        return number, point
 
     def _sampler(self, number: int) -> TPESampler:
         """A sampler for one trial, so that what it draws depends on the study alone and not on the process."""
@@ -137,14 +149,15 @@ class Ledger:
         self._tell(number, TrialState.FAIL)
 
     def _tell(self, number: int, state: TrialState, values: list[float] | None = None) -> None:
-        self._study.tell(number, values, state)
+        self._copy.tell(number, values, state)
+        self._storage.set_trial_state_values(self._ids[number], state, values)
         self._become(number, state)
 
     def _set(self, number: int, key: str, value: Any) -> None:
-        self._study._storage.set_trial_user_attr(self._ids[number], key, value)
+        self._storage.set_trial_user_attr(self._ids[number], key, value)
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False, states=states or None)
+        return self._storage.get_all_trials(self._study_id, deepcopy=False, states=states or None)
 
     def close(self) -> None:
         """Fail what a dead process left and nobody wants any more, so that no trial stays RUNNING."""

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from optuna.trial import Trial, TrialState
 
 from pipeline.config import Space
+from pipeline.errors import UserError
 from pipeline.search.ledger import Ledger, sqlite
 from pipeline.search.space import Point, sample
 from tests.pipeline.search.spaces import search_config, space, suggestion
@@ -92,15 +94,13 @@ def test_what_was_running_is_handed_out_again_under_its_number(path: Path) -> No
     assert after.ask()[0] == 5
 
 
-def test_a_death_between_asking_and_drawing_loses_nothing(path: Path) -> None:
-    open_ledger(path)._study.ask()
-    after = open_ledger(path)
-    assert [after.ask()[0] for _ in range(4)] == [0, 1, 2, 3]
-    assert [row["params"]["lambda1"] for row in drawn(after)[:3]] == [1e-3, 2e-3, 3e-3]
+def study(path: Path) -> optuna.Study:
+    """What stands in the file."""
+    return optuna.load_study(study_name="study", storage=sqlite(path))
 
 
-def drawn(ledger: Ledger) -> list[dict[str, Any]]:
-    return [{"number": trial.number, "params": trial.params} for trial in ledger._study.trials]
+def drawn(path: Path) -> list[dict[str, Any]]:
+    return [{"number": trial.number, "params": trial.params} for trial in study(path).trials]
 
 
 def die_before_drawing(trial: Trial, space: Space, variants: Sequence[str]) -> Point:
@@ -117,18 +117,7 @@ def die_after_drawing(trial: Trial, space: Space, variants: Sequence[str]) -> Po
     raise KeyboardInterrupt
 
 
-def test_a_death_while_drawing_keeps_what_was_drawn(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr("pipeline.search.ledger.sample", die_while_drawing)
-        with pytest.raises(KeyboardInterrupt):
-            open_ledger(path, suggestions=()).ask()
-    ledger = open_ledger(path, suggestions=())
-    variant = ledger._study.trials[0].params["variant"]
-    number, point = ledger.ask()
-    assert (number, point.variant) == (0, variant)
-
-
-@pytest.mark.parametrize("die", [die_before_drawing, die_after_drawing])
+@pytest.mark.parametrize("die", [die_before_drawing, die_while_drawing, die_after_drawing])
 def test_an_interrupted_study_asks_for_what_an_uninterrupted_one_does(
     tmp_path: Path, die: Callable[..., Point], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,7 +134,7 @@ def test_an_interrupted_study_asks_for_what_an_uninterrupted_one_does(
                 ledger = open_ledger(tmp_path / name, suggestions=SUGGESTIONS[:1])
             number, _ = ledger.ask()
             ledger.finish(number, record(20 + index % 3, 0.1 + 0.01 * index))
-        return drawn(ledger)
+        return drawn(tmp_path / name)
 
     assert search("cut", (0, 3, 6)) == search("whole", ())
 
@@ -155,7 +144,7 @@ def test_what_nobody_wants_any_more_is_failed_at_the_end(path: Path) -> None:
     ledger = open_ledger(path)
     ledger.close()
     assert (ledger.running, ledger.failed) == (0, 1)
-    assert not ledger._study.get_trials(states=[TrialState.RUNNING])
+    assert not study(path).get_trials(states=[TrialState.RUNNING])
 
 
 def test_a_stopped_trial_counts_and_stands_for_no_network(path: Path) -> None:
@@ -164,7 +153,7 @@ def test_a_stopped_trial_counts_and_stands_for_no_network(path: Path) -> None:
     ledger.stop(number, record(24.0))
     assert (ledger.finished, ledger.stopped, ledger.done, ledger.failed) == (0, 1, 1, 0)
     assert [(row["state"], row["metrics"]) for row in ledger.records()] == [("stopped", record(24.0))]
-    assert not ledger._study.best_trials
+    assert not study(path).best_trials
     for _ in range(8):  # the sampler bears with it
         number, _ = ledger.ask()
         ledger.finish(number, record())
@@ -180,8 +169,6 @@ def test_scores_of_a_rung_are_those_of_all_that_reached_it(path: Path) -> None:
 
 
 def test_a_death_before_all_suggestions_were_queued_loses_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import optuna
-
     enqueue, calls = optuna.Study.enqueue_trial, []
 
     def die(study: optuna.Study, *arguments: Any, **options: Any) -> None:
@@ -196,6 +183,35 @@ def test_a_death_before_all_suggestions_were_queued_loses_none(path: Path, monke
             open_ledger(path)
     ledger = open_ledger(path)
     assert {ledger.ask()[1].lambda1 for _ in range(3)} == {1e-3, 2e-3, 3e-3}
+
+
+def test_what_the_sampler_sees_is_what_stands_in_the_study(path: Path) -> None:
+    """Its copy in memory, kept while searching, equals the one that is made from the file."""
+    ledger = open_ledger(path)
+    for index in range(8):
+        number, _ = ledger.ask()
+        ends = (
+            lambda number: ledger.finish(number, record(20.0 + number)),
+            lambda number: ledger.stop(number, record()),
+            lambda number: ledger.fail(number, "diverged"),
+        )
+        if index < 7:
+            ends[index % 3](number)
+
+    def seen(ledger: Ledger) -> list[Any]:
+        return [(t.number, t.state, t.params, t.distributions, t.values) for t in ledger._copy.get_trials()]
+
+    assert seen(ledger) == seen(open_ledger(path))
+    assert seen(ledger) == [(t.number, t.state, t.params, t.distributions, t.values) for t in study(path).trials]
+
+
+def test_a_second_writer_of_the_same_study_is_refused(path: Path) -> None:
+    one, other = open_ledger(path), open_ledger(path)
+    one.ask()
+    with pytest.raises(UserError, match="another search writes into it"):
+        other.ask()
+    again = open_ledger(path)
+    assert [again.ask()[0] for _ in range(3)] == [0, 1, 2]  # and nothing is lost by it
 
 
 def test_a_reopened_study_goes_on(path: Path) -> None:
@@ -255,8 +271,8 @@ def test_the_study_has_one_value_per_objective_after_the_psnr(
     for _ in range(5):  # more than are drawn at random, so that the sampler sees the values
         number, _ = ledger.ask()
         ledger.finish(number, record() | {"latency_ratio_m27": 0.3})
-    assert ledger._study.trials[0].values == values
-    assert [direction.name for direction in ledger._study.directions] == ["MAXIMIZE"] + ["MINIMIZE"] * len(objectives)
+    assert study(path).trials[0].values == values
+    assert [direction.name for direction in study(path).directions] == ["MAXIMIZE"] + ["MINIMIZE"] * len(objectives)
     assert open_ledger(path, objectives=objectives).finished == 5
 
 
