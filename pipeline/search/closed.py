@@ -6,13 +6,19 @@ import os
 import secrets
 
 
+def cluster_address() -> str | None:
+    """The cluster that RAY_ADDRESS names; None where it names none, and a search starts a Ray of its own."""
+    address = os.environ.get("RAY_ADDRESS", "").strip()
+    return None if address in ("", "local") else address
+
+
 def close_own_ray() -> None:
     """Close the Ray that this process may start, for as long as it lives.
 
     To be called before Ray is imported: it reads then whether it is to ask for a token. A cluster that RAY_ADDRESS
     names is as its owner made it.
     """
-    if "RAY_ADDRESS" in os.environ:
+    if cluster_address():
         return
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))

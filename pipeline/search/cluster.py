@@ -15,13 +15,14 @@ import pipeline
 import tatsnet
 from pipeline.config import Resources
 from pipeline.errors import UserError
+from pipeline.search.closed import cluster_address
 
 
 def require_answer(address: str, patience_s: float = 5.0) -> None:
     """Refuse at once a cluster address where nobody listens: Ray itself would try for minutes.
 
     Args:
-        address: as RAY_ADDRESS holds it; one without a port (`auto`, `local`) is left to Ray.
+        address: as RAY_ADDRESS holds it; one without a port (`auto`) is left to Ray.
 
     Raises:
         UserError: nobody listens there.
@@ -52,7 +53,7 @@ def connect(resources: Resources) -> Callable[[], None]:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-    address = os.environ.get("RAY_ADDRESS")
+    address = cluster_address()
     if address:
         require_answer(address)
     quiet = {"log_to_driver": False, "configure_logging": True, "logging_level": "ERROR"}

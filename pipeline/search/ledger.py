@@ -27,13 +27,13 @@ _POINT, _REASON, _RECORD, _SCORES = "point", "reason", "record", "scores"
 _STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "stopped", TrialState.FAIL: "failed"}
 
 
-def sqlite(path: Path) -> BaseStorage:
+def sqlite(path: Path) -> RDBStorage:
     """Optuna's storage in one file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return RDBStorage(f"sqlite:///{path.resolve()}")
 
 
-def database(url: str) -> BaseStorage:
+def database(url: str) -> RDBStorage:
     """Optuna's storage at a database's URL, as `postgresql+psycopg2://host/name`.
 
     Raises:
@@ -42,7 +42,7 @@ def database(url: str) -> BaseStorage:
     try:
         return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     except (SQLAlchemyError, ImportError, ValueError) as error:
-        where = url.split("@")[-1]  # what comes before may hold a password
+        where = url.split("@")[-1].split("?")[0]  # the rest may hold a password
         raise UserError(
             f"cannot open the study's database {where} ({type(error).__name__}): see TATSNET_STUDY"
         ) from error
@@ -81,8 +81,9 @@ class Ledger:
         self._copy.add_trial(trial)
         self._ids[trial.number] = trial._trial_id
         self._become(trial.number, trial.state)
-        for rung, values in trial.user_attrs.get(_SCORES, {}).items():
-            self._scores[int(rung)][trial.number] = values
+        if trial.state != TrialState.FAIL:
+            for rung, values in trial.user_attrs.get(_SCORES, {}).items():
+                self._scores[int(rung)][trial.number] = values
 
     def _become(self, number: int, state: TrialState) -> None:
         if number in self._states:
@@ -123,8 +124,15 @@ class Ledger:
             constant_liar=True,
         )
 
+    def is_scored(self, number: int, rung: int) -> bool:
+        """Whether it is known what a trial is worth at a rung."""
+        return number in self._scores[rung]
+
     def score(self, number: int, rung: int, values: list[float]) -> dict[int, list[float]]:
-        """Write down what a trial is worth at a rung; all trials' values at that rung, by number."""
+        """Write down what a trial is worth at a rung; all trials' values at that rung, by number.
+
+        Failed trials are no rivals: what they show may be what they failed for.
+        """
         self._scores[rung][number] = values
         own = {str(rung): scores[number] for rung, scores in self._scores.items() if number in scores}
         self._set(number, _SCORES, own)
@@ -152,6 +160,9 @@ class Ledger:
         self._copy.tell(number, values, state)
         self._storage.set_trial_state_values(self._ids[number], state, values)
         self._become(number, state)
+        if state == TrialState.FAIL:
+            for scores in self._scores.values():
+                scores.pop(number, None)
 
     def _set(self, number: int, key: str, value: Any) -> None:
         self._storage.set_trial_user_attr(self._ids[number], key, value)
@@ -159,10 +170,12 @@ class Ledger:
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         return self._storage.get_all_trials(self._study_id, deepcopy=False, states=states or None)
 
-    def close(self) -> None:
-        """Fail what a dead process left and nobody wants any more, so that no trial stays RUNNING."""
-        while self._left:
-            self.fail(self._left.pop().number, "not wanted any more")
+    def close(self) -> list[tuple[int, Point]]:
+        """Fail what a dead process left and nobody wants any more, so that no trial stays RUNNING; returns it."""
+        unwanted = [self.ask() for _ in range(len(self._left))]
+        for number, _ in unwanted:
+            self.fail(number, "not wanted any more")
+        return unwanted
 
     @property
     def finished(self) -> int:

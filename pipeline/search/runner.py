@@ -41,7 +41,11 @@ class LedgerSearcher(Searcher):
         self._spending, self._observer = spending, observer
         self._failed_before = ledger.failed
         self._asked: dict[str, Asked] = {}
+        self._spent: dict[str, dict[str, float]] = {}
+        self._deaths: dict[str, str] = {}
         self._judged: dict[str, tuple[dict[str, Any], End, str]] = {}
+        self._store_seen = False
+        self.trouble: str | None = None
 
     @property
     def gave_up(self) -> bool:
@@ -50,7 +54,7 @@ class LedgerSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's config; None while the running ones may be enough."""
-        if self._ledger.done >= self._config.trials or self.gave_up or self._spending.reached:
+        if self._ledger.done >= self._config.trials or self.gave_up or self._spending.reached or self.trouble:
             return Searcher.FINISHED
         if self._ledger.done + self._ledger.running >= self._config.trials:
             return None
@@ -59,6 +63,7 @@ class LedgerSearcher(Searcher):
         asked = Asked(number=number, key=key, point=point, reached=self._store.reached(key))
         self._asked[trial_id] = asked
         self._observer.started(asked)
+        scored = [round(share * RUNGS) for share in self._config.stopping.rungs]
         return {
             "number": number,
             "key": key,
@@ -66,7 +71,8 @@ class LedgerSearcher(Searcher):
             "point": point.to_json(),
             "store": self._store.url,
             "study": self._store.study,
-            "scored": [round(share * RUNGS) for share in self._config.stopping.rungs],
+            "scored": scored,
+            "owed": [rung for rung in scored if not self._ledger.is_scored(number, rung)],
         }
 
     def judge(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -74,18 +80,30 @@ class LedgerSearcher(Searcher):
         asked = self._asked[trial_id]
         if "reached" in result:
             self._observer.reached(asked, result)
-        spent = json.loads(result.get("spent", "{}"))
+        spent = self._spent[trial_id] = json.loads(result.get("spent", "{}"))
         self._spending.running(trial_id, spent)
         if result.get("done"):
             return True
         if "score" in result and not self._is_good(asked, result["rung"], score := json.loads(result["score"])):
-            record = self._priced(score | spent | {"key": asked.key})
-            self._ledger.stop(asked.number, record)
-            self._store.forget(asked.key)
-            self._judged[trial_id] = record, "stopped", f"others were better at {result['rung']} tenths"
-        elif limit := self._spending.reached:
+            self._judged[trial_id] = score, "stopped", f"others were better at {result['rung']} tenths"
+        elif limit := self._spending.reached or self._strange_store(asked, result):
             self._judged[trial_id] = {}, "put down", limit
         return trial_id not in self._judged
+
+    def died(self, trial_id: str, cause: str) -> None:
+        """Take what a trial's worker died of, before its end is told."""
+        self._deaths[trial_id] = cause
+
+    def _strange_store(self, asked: Asked, result: dict[str, Any]) -> str | None:
+        """Why the first checkpoint of all cannot be seen from here."""
+        if "kept" in result and not self._store_seen:
+            self._store_seen = self._store.reached(asked.key) > 0
+            if not self._store_seen:
+                self.trouble = (
+                    f"trial {asked.number} left its checkpoint in {self._store.url}, and it is not there for this "
+                    "machine: set TATSNET_STORE to a place that it and every worker reach, as s3://bucket/prefix"
+                )
+        return self.trouble
 
     def _is_good(self, asked: Asked, rung: int, score: dict[str, float]) -> bool:
         values = [-score["psnr_db"], *(score[COSTS[cost]] for cost in self._config.objectives)]
@@ -93,24 +111,21 @@ class LedgerSearcher(Searcher):
         return goes_on(list(scores.values()), list(scores).index(asked.number), self._config.stopping.keep)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Write a trial's end into the ledger, then tell."""
-        asked = self._asked.pop(trial_id)
-        if trial_id in self._judged:
-            record, end, reason = self._judged.pop(trial_id)
-        else:
-            record, end, reason = self._write_end(asked, result or {}, error)
-        self._spending.ended(trial_id, record.get("usd"))
+        """Tell of a trial's end, then write it into the ledger: one killed in between is told of again, by its key."""
+        asked, spent = self._asked.pop(trial_id), self._spent.pop(trial_id, {})
+        cause, judged = self._deaths.pop(trial_id, ""), self._judged.pop(trial_id, None)
+        found, end, reason = judged or _end_of(result or {}, error, cause)
+        record = {} if end == "put down" else self._priced(spent | found | {"key": asked.key})
         self._observer.ended(asked, record, end, reason or None)
-
-    def _write_end(self, asked: Asked, result: dict[str, Any], error: bool) -> tuple[dict[str, Any], End, str]:
-        found = json.loads(result.get("record", "{}"))
-        record = self._priced(json.loads(result.get("spent", "{}")) | found | {"key": asked.key})
-        reason = result.get("failed") or ("" if found and not error else "the worker died or raised")
-        if reason:
+        if end == "finished":
+            self._ledger.finish(asked.number, record)
+        elif end == "stopped":
+            self._ledger.stop(asked.number, record)
+        elif end == "failed":
             self._ledger.fail(asked.number, reason, record)
-            return record, "failed", reason
-        self._ledger.finish(asked.number, record)
-        return record, "finished", ""
+        if end in ("stopped", "failed"):
+            self._store.forget(asked.key)
+        self._spending.ended(trial_id, record.get("usd"))
 
     def _priced(self, record: dict[str, Any]) -> dict[str, Any]:
         return record | {"usd": self._spending.rates.usd(record)}
@@ -124,6 +139,14 @@ class LedgerSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is the state."""
+
+
+def _end_of(result: dict[str, Any], error: bool, cause: str) -> tuple[dict[str, Any], End, str]:
+    """Figures, end and reason by a trial's last result."""
+    found = json.loads(result.get("record", "{}"))
+    died = "the worker died or raised" + (f": {cause}" if cause else "")
+    reason = result.get("failed") or ("" if found and not error else died)
+    return json.loads(result.get("spent", "{}")) | found, "failed" if reason else "finished", reason
 
 
 class Judged(FIFOScheduler):
@@ -142,6 +165,12 @@ class Judged(FIFOScheduler):
         verdict: str = self.CONTINUE if self._searcher.judge(trial.trial_id, result) else self.STOP
         return verdict
 
+    def on_trial_error(self, tune_controller: object, trial: TuneTrial) -> None:
+        """Hand on what it died of: the last line of the traceback that Tune wrote down."""
+        lines = Path(trial.error_file).read_text(encoding="utf-8").split("\n") if trial.error_file else []
+        said = [line.strip() for line in lines if line.strip()]
+        self._searcher.died(trial.trial_id, said[-1][:300] if said else "")
+
 
 def run_search(
     config: SearchConfig,
@@ -157,17 +186,28 @@ def run_search(
     Raises:
         UserError: no usable Ray, too many trials failed, or a limit was reached before any trial finished.
     """
+    searcher = LedgerSearcher(config, ledger, store, spending, observer)
     if ledger.done < config.trials:
-        _tune(config, job, LedgerSearcher(config, ledger, store, spending, observer), state)
+        store.check()
+        _tune(config, job, searcher, state)
+    if searcher.trouble:
+        raise UserError(searcher.trouble)
     if ledger.done >= config.trials:
-        ledger.close()
+        for number, point in ledger.close():
+            store.forget(trial_key(store.study, number, point, config.seed))
+        if not ledger.finished:
+            raise UserError(
+                f"all {ledger.stopped} trials that count were stopped early, so that there is no network: "
+                "raise search.stopping.keep or search.trials"
+            )
     elif limit := spending.reached:
         if not ledger.finished:
             raise UserError(f"the search reached {limit} before any trial finished: raise it and run again")
     else:
         raise UserError(
             f"the search ended early: {ledger.failed} trials failed and only {ledger.done} of {config.trials} "
-            f"finished; the reasons stand in MLflow and above. Lower search.space.lambda1, or train longer"
+            "finished; the reasons stand in MLflow and above. Where losses diverged or sliders died, lower "
+            "search.space.lambda1, or train longer; where workers died, mend that; the same command goes on"
         )
 
 

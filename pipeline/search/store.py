@@ -12,6 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
+
+from pipeline.errors import UserError
 
 RECORD = "record.json"
 KEPT = 2
@@ -29,6 +32,22 @@ class Store:
     def __init__(self, url: str, study: str) -> None:
         self.url, self.study = url, study
         self._files, self._base = fsspec.url_to_fs(url, use_listings_cache=False)
+
+    def check(self) -> None:
+        """See whether it can be read.
+
+        Raises:
+            UserError: it cannot be: no such bucket, wrong keys, nobody there.
+        """
+        try:
+            self._files.ls(self._base)
+        except Exception as error:  # every kind of file system has its own
+            if isinstance(error, FileNotFoundError) and error.__cause__ is None:
+                return  # nothing was written yet
+            raise UserError(
+                f"cannot use the store {self.url} ({type(error).__name__}: {error}): check TATSNET_STORE, "
+                "AWS_ENDPOINT_URL and the AWS_ keys; `python -m infra.bucket` makes a bucket"
+            ) from error
 
     def put(self, key: str, folder: Path, record: dict[str, Any]) -> None:
         """Keep an ended trial: a folder's files, and then its record; its checkpoints go."""
@@ -87,6 +106,9 @@ class Store:
 
     def _write(self, name: str, data: bytes) -> None:
         place = f"{self._base}/{name}"
+        if not isinstance(self._files, LocalFileSystem):  # an object appears whole, and needs no folder
+            self._files.pipe_file(place, data)
+            return
         self._files.makedirs(str(PurePosixPath(place).parent), exist_ok=True)
         self._files.pipe_file(f"{place}.part", data)
         self._files.mv(f"{place}.part", place)

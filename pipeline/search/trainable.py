@@ -27,8 +27,8 @@ RUNGS = 10
 class SearchTrainable(tune.Trainable):
     """Runs `Trial`.
 
-    Its config holds `number`, `key`, `seed`, `point`, the place of the `store`, the `study`, and `scored`: the rungs at
-    which the trial is scored, so that it can be compared with others.
+    Its config holds `number`, `key`, `seed`, `point`, the place of the `store`, the `study`, `scored`: the rungs at
+    which the trial is scored, so that it can be compared with others, and `owed`: those of them that nobody knows yet.
     """
 
     def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
@@ -42,6 +42,7 @@ class SearchTrainable(tune.Trainable):
         if self._ended is None:
             self._trial = self._begin()
             self._rung = sum(self._until(rung) <= self._trial.iteration for rung in range(1, RUNGS))
+            self._owes = self._rung in config["owed"]  # it died between its checkpoint and its report
         else:
             self._store.forget(config["key"])
 
@@ -68,11 +69,14 @@ class SearchTrainable(tune.Trainable):
 
         Returns:
             `reached` iterations, `phase`, `loss` (not where a report covers several rungs), `rung`, `spent`, at a
-            scored rung `score`; with `done`, either `record` (figures) or `failed` (a reason), or both. What is nested
-            is JSON text: Tune flattens results.
+            scored rung `score`, `kept` once there is a checkpoint; with `done`, either `record` (figures) or `failed`
+            (a reason), or both. What is nested is JSON text: Tune flattens results.
         """
         if self._ended is not None:
             return {"done": True, **self._ended}
+        if self._owes:
+            self._owes = False
+            return self._report()
         self._rung += 1
         try:
             last = self._train(self._until(self._rung))
@@ -80,11 +84,15 @@ class SearchTrainable(tune.Trainable):
             return {"done": True, "failed": f"diverged: {error}", "spent": json.dumps(self._trial.spent())}
         if self._rung == RUNGS:
             return last | {"done": True} | self._end()
-        last |= {"rung": self._rung, "spent": json.dumps(self._trial.spent())}
-        if self._rung in self.config["scored"]:
-            last["score"] = json.dumps(self._trial.score())
+        last |= self._report()
         self._store.keep(self.config["key"], self._trial.iteration, self._trial.checkpoint())
-        return last
+        return last | {"kept": True}
+
+    def _report(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"rung": self._rung, "spent": json.dumps(self._trial.spent())}
+        if self._rung in self.config["scored"]:
+            told["score"] = json.dumps(self._trial.score())
+        return told
 
     def _train(self, until: int) -> dict[str, Any]:
         shown: dict[str, Any] = {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from pipeline.datasets import load_eval_photos, load_pack
 from pipeline.layout import CLEAN, EVAL, FIGURES, STATE, SUPERNET, TRAIN_PIXELS, TRIALS, TRIALS_FILE, WEIGHTS
 from pipeline.models import code_version, key_of, responses_from_json
 from pipeline.progress import duration, say
-from pipeline.search.closed import close_own_ray
+from pipeline.search.alone import alone_by_database, alone_by_file
+from pipeline.search.closed import close_own_ray, cluster_address
 from pipeline.search.latency import table_of_study
 from pipeline.search.ledger import Ledger, database, sqlite
 from pipeline.search.observer import Asked, End
@@ -119,7 +122,7 @@ class Reporter:
         if "reached" in result:
             say(
                 f"search  trial {asked.number}  {result['reached']}/{self._total} {result['phase']}  "
-                f"loss {result['loss']:.4f}  {self._left()}"
+                f"loss {result['loss']:.4f}  {self._left(self._ledger.done)}"
             )
 
     def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:
@@ -131,10 +134,10 @@ class Reporter:
         run.tags({"state": end, "reason": reason or ""})
         run.finish(STATUS[end])
         said = end if reason is None else f"{end.upper() if end == 'failed' else end}: {reason}"
-        say(f"search  trial {asked.number} {said}  {figures(record)}  {self._left()}")
+        counts = end in ("finished", "stopped")  # the ledger is told after this
+        say(f"search  trial {asked.number} {said}  {figures(record)}  {self._left(self._ledger.done + counts)}")
 
-    def _left(self) -> str:
-        done = self._ledger.done
+    def _left(self, done: int) -> str:
         made = done - self._done_before
         text = f"[{done}/{self._wanted} trials done"
         if made:
@@ -189,16 +192,23 @@ def latency_facts(table: LatencyTable, network: NetworkConfig) -> dict[str, Any]
     return {name: getattr(table, name) for name in RECORDED} | {"dense_ms": dense_ms(table, network)}
 
 
-def open_ledger(context: Context, study: str, state: Path) -> Ledger:
-    """The study: in the database that TATSNET_STUDY names, else in a file of the project."""
+@contextmanager
+def open_ledger(context: Context, study: str, state: Path) -> Iterator[Ledger]:
+    """The study, held alone: in the database that TATSNET_STUDY names, else in a file of the project.
+
+    Raises:
+        UserError: it cannot be opened, or another search holds it.
+    """
     url = os.environ.get("TATSNET_STUDY")
-    return Ledger(database(url) if url else sqlite(state / "study.db"), study, context.params.search)
+    storage = database(url) if url else sqlite(state / "study.db")
+    with alone_by_database(storage, study) if url else alone_by_file(state / "study.lock"):
+        yield Ledger(storage, study, context.params.search)
 
 
 def open_store(study: str, state: Path) -> Store:
     """Where trials leave what they make: under the place that TATSNET_STORE names, else in a folder of the project."""
     place = os.environ.get("TATSNET_STORE")
-    if place is None and os.environ.get("RAY_ADDRESS"):
+    if place is None and cluster_address():
         say("search  trials write into this machine's .state: other nodes need TATSNET_STORE=s3://bucket/prefix")
     return Store(place.rstrip("/") if place else str((state / "store").resolve()), study)
 
@@ -206,11 +216,17 @@ def open_store(study: str, state: Path) -> Store:
 def work(context: Context) -> None:
     """Search, then hand over what was found."""
     close_own_ray()
-    from pipeline.search.runner import run_search  # imports Ray, which reads then whether it is to ask for a token
-
     study = study_key(context.root, context.params)
     state = context.root / STATE / "search" / study
-    ledger, store = open_ledger(context, study, state), open_store(study, state)
+    with open_ledger(context, study, state) as ledger:
+        search(context, ledger, study, state)
+
+
+def search(context: Context, ledger: Ledger, study: str, state: Path) -> None:
+    """Go on with a study until it has what it is asked for."""
+    from pipeline.search.runner import run_search  # imports Ray, which reads then whether it is to ask for a token
+
+    store = open_store(study, state)
     if ledger.done:
         stopped = f", {ledger.stopped} stopped" if ledger.stopped else ""
         say(f"search  goes on with a study of {ledger.finished} finished trials{stopped}")

@@ -34,6 +34,8 @@ from infra.box.postgres import find_program
 from infra.box.processes import running
 from infra.box.seaweed import find_weed
 from pipeline.errors import UserError
+from pipeline.search.alone import alone_by_database
+from pipeline.search.ledger import database
 from tests.profiles.tiny import tiny_photos, tiny_profile
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
@@ -242,6 +244,21 @@ def s3_as(box: Box, key: str, secret: str) -> Any:
     session = boto3.session.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name="us-east-1")
     config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
     return session.client("s3", endpoint_url=box.s3.endpoint, config=config)
+
+
+def test_one_driver_at_a_time_holds_a_study(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in box.client_environment.items():
+        monkeypatch.setenv(name, value)
+    url = os.environ["TATSNET_STUDY"]
+    with alone_by_database(database(url), "one"):
+        second = alone_by_database(database(url), "one")
+        with pytest.raises(UserError, match="another search works on this study") as caught, second:
+            pass
+        assert box.folder.secret("postgres-driver") not in str(caught.value)
+        with alone_by_database(database(url), "other"):
+            pass
+    with alone_by_database(database(url), "one"):
+        pass
 
 
 def test_a_search_runs_on_it_and_leaves_everything_where_it_belongs(box: Box, project: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.search.closed import close_own_ray, cluster_address
 from pipeline.search.cluster import require_answer
 
 
@@ -34,6 +36,17 @@ def test_a_cluster_that_is_away_is_told_at_once_with_what_to_do(listening: int, 
     assert "unset" in str(caught.value)
 
 
-@pytest.mark.parametrize("address", ["auto", "local"])
-def test_an_address_without_a_port_is_left_to_ray(address: str) -> None:
-    require_answer(address)
+def test_an_address_without_a_port_is_left_to_ray() -> None:
+    require_answer("auto")
+
+
+@pytest.mark.parametrize(
+    ("value", "address"), [(None, None), ("", None), (" ", None), ("local", None), ("auto", "auto"), ("a:1", "a:1")]
+)
+def test_a_ray_of_our_own_is_closed_whatever_way_no_cluster_is_named(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, address: str | None
+) -> None:
+    monkeypatch.setattr(os, "environ", environment := {} if value is None else {"RAY_ADDRESS": value})
+    assert cluster_address() == address
+    close_own_ray()
+    assert ("RAY_AUTH_TOKEN" in environment) == (address is None)

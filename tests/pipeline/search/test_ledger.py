@@ -168,6 +168,15 @@ def test_scores_of_a_rung_are_those_of_all_that_reached_it(path: Path) -> None:
     assert open_ledger(path).score(2, 3, [-30.0, 0.3]) == {0: [-20.0, 0.1], 1: [-21.0, 0.1], 2: [-30.0, 0.3]}
 
 
+def test_failed_trials_are_no_rivals(path: Path) -> None:
+    ledger = open_ledger(path)
+    for number in range(3):
+        ledger.ask()
+        ledger.score(number, 3, [-20.0 - number, 0.1])
+    ledger.fail(0, "dead slider: denoise")
+    assert set(ledger.score(2, 3, [-22.0, 0.1])) == set(open_ledger(path).score(2, 3, [-22.0, 0.1])) == {1, 2}
+
+
 def test_a_death_before_all_suggestions_were_queued_loses_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     enqueue, calls = optuna.Study.enqueue_trial, []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import optuna
 import pytest
 import ray
+from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 from ray.tune.search import Searcher
 
 from pipeline.config import Limits, Stopping
-from pipeline.search.ledger import Ledger
+from pipeline.errors import UserError
+from pipeline.search.ledger import Ledger, sqlite
 from pipeline.search.observer import Asked, End
 from pipeline.search.runner import FAILURES_PER_TRIAL, LedgerSearcher, run_search
 from pipeline.search.space import Point
@@ -56,6 +59,13 @@ def ledger() -> Ledger:
     return Ledger(optuna.storages.InMemoryStorage(), "study", CONFIG)
 
 
+@pytest.fixture(autouse=True)
+def empty_store() -> Iterator[None]:
+    """What is in memory stays there from test to test."""
+    yield
+    MemoryFileSystem.store.clear()
+
+
 @pytest.fixture
 def witness() -> Witness:
     return Witness()
@@ -75,7 +85,7 @@ def searcher(ledger: Ledger, witness: Witness, wanted: int = 3, **changes: Any) 
 def test_a_trial_s_config_is_all_that_a_worker_needs(ledger: Ledger, witness: Witness) -> None:
     config = searcher(ledger, witness).suggest("t")
     assert isinstance(config, dict)
-    assert set(config) == {"number", "key", "seed", "point", "store", "study", "scored"}
+    assert set(config) == {"number", "key", "seed", "point", "store", "study", "scored", "owed"}
     assert config["key"] == trial_key("study", 0, Point(**config["point"]), 7)
     assert (config["number"], config["seed"], config["store"]) == (0, 7, "memory://store")
 
@@ -186,6 +196,97 @@ def test_a_limit_puts_the_running_down_and_asks_for_no_more(ledger: Ledger, witn
 def test_a_limit_reached_before_the_start_asks_for_nothing(ledger: Ledger, witness: Witness) -> None:
     search = searcher(ledger, witness, spending=spending(before_usd=2.0, usd=1.0))
     assert search.suggest("a") == Searcher.FINISHED
+
+
+def died(search: LedgerSearcher, ledger: Ledger) -> dict[str, Any]:
+    """A trial whose worker died after a report: its row."""
+    search.suggest("a")
+    search.judge("a", {"reached": 3, "spent": json.dumps({"cpu_seconds": 500.0})})
+    search.died("a", "RuntimeError: CUDA out of memory")
+    search.on_trial_complete("a", None, error=True)
+    (row,) = ledger.records()
+    return row
+
+
+def test_what_a_dead_trial_cost_counts_and_what_it_died_of_is_told(ledger: Ledger, witness: Witness) -> None:
+    spent = spending(usd=0.6)
+    row = died(searcher(ledger, witness, spending=spent), ledger)
+    assert row["reason"] == "the worker died or raised: RuntimeError: CUDA out of memory"
+    assert (row["metrics"]["usd"], spent.usd) == (pytest.approx(0.5), pytest.approx(0.5))
+
+
+@pytest.mark.parametrize("end", ["failed", "stopped"])
+def test_an_end_without_a_network_leaves_no_checkpoint(ledger: Ledger, witness: Witness, end: str) -> None:
+    search = searcher(ledger, witness, stopping=Stopping(rungs=(0.3,), keep=0.5))
+    store = Store("memory://store", "study")
+    keys = {}
+    for name in "ab":
+        config = search.suggest(name)
+        assert isinstance(config, dict)
+        store.keep(keys.setdefault(name, config["key"]), 30, b"checkpoint")
+    if end == "stopped":
+        assert search.judge("a", rung(25.0, 0.1))
+        assert not search.judge("b", rung(24.0, 0.2))
+    search.on_trial_complete("b", rung(24.0, 0.2), error=end == "failed")
+    assert witness.told[-1][0] == end
+    assert [store.reached(keys[name]) for name in "ab"] == [30, 0]
+
+
+def test_the_observer_knows_of_an_end_before_the_ledger(ledger: Ledger) -> None:
+    """So a driver that is killed between the two tells it again, in place of never."""
+
+    class Killed(Witness):
+        def ended(self, *told: Any) -> None:
+            raise KeyboardInterrupt
+
+    search = searcher(ledger, Killed())
+    search.suggest("a")
+    with pytest.raises(KeyboardInterrupt):
+        search.on_trial_complete("a", {"record": text()})
+    assert (ledger.done, ledger.running) == (0, 1)
+
+
+def test_a_score_that_a_death_withheld_is_owed(witness: Witness, tmp_path: Path) -> None:
+    def begin() -> tuple[LedgerSearcher, Any]:
+        ledger = Ledger(sqlite(tmp_path / "study.db"), "study", CONFIG)
+        search = searcher(ledger, witness, stopping=Stopping(rungs=(0.3,), keep=0.5))
+        return search, search.suggest("a")
+
+    search, config = begin()
+    assert (config["scored"], config["owed"]) == ([3], [3])
+    _, config = begin()
+    assert config["owed"] == [3]
+    search.judge("a", rung(25.0, 0.1))
+    _, config = begin()
+    assert (config["number"], config["owed"]) == (0, [])
+
+
+def test_checkpoints_that_the_driver_cannot_see_end_the_search(ledger: Ledger, witness: Witness) -> None:
+    search = searcher(ledger, witness)
+    config = search.suggest("a")
+    assert isinstance(config, dict)
+    assert not search.judge("a", {"reached": 3, "kept": True})
+    search.on_trial_complete("a", {})
+    assert witness.told[-1][0] == "put down"
+    assert search.suggest("b") == Searcher.FINISHED
+    assert "TATSNET_STORE" in str(search.trouble)
+
+
+def test_one_checkpoint_that_the_driver_sees_is_enough(ledger: Ledger, witness: Witness) -> None:
+    search = searcher(ledger, witness)
+    config = search.suggest("a")
+    assert isinstance(config, dict)
+    Store("memory://store", "study").keep(config["key"], 3, b"checkpoint")
+    assert search.judge("a", {"reached": 3, "kept": True})
+    Store("memory://store", "study").forget(config["key"])
+    assert search.judge("a", {"reached": 6, "kept": True})
+
+
+def test_a_search_without_any_network_says_so(ledger: Ledger, witness: Witness, tmp_path: Path) -> None:
+    for _ in range(CONFIG.trials):
+        ledger.stop(ledger.ask()[0], record())
+    with pytest.raises(UserError, match="stopped early, so that there is no network"):
+        run_search(CONFIG, make_job(), ledger, tmp_path, Store(str(tmp_path), "study"), spending(), witness)
 
 
 def fail_all(search: LedgerSearcher, most: int) -> int:

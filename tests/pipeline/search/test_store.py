@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import UserError
 from pipeline.search.store import RECORD, Store
 
 
@@ -117,3 +118,14 @@ def test_checkpoints_go_when_the_trial_ends(store: Store, tmp_path: Path) -> Non
     store.keep("key", 10, b"ten")
     store.put("key", folder_of(tmp_path / "in", weights=b"w"), {})
     assert list(store.checkpoints("key")) == []
+
+
+def test_a_store_that_nobody_has_written_into_is_no_error(store: Store) -> None:
+    store.check()
+
+
+def test_a_store_that_cannot_be_read_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file where a folder is wanted")
+    (tmp_path / "store").chmod(0o600)
+    with pytest.raises(UserError, match="TATSNET_STORE"):
+        Store(str(tmp_path / "store" / "below"), "study").check()

@@ -169,7 +169,6 @@ class TestReporter:
         reporter.started(asked)
         reporter.reached(asked, {"reached": 6, "phase": "open", "loss": 0.125})
         reporter.reached(asked, {"trial_id": "of no rung"})
-        ledger.finish(number, record(25.5, "k"))
         reporter.ended(asked, record(25.5, "k"), "finished", None)
         started, reached, ended = capsys.readouterr().out.splitlines()
         assert f"trial 0 starts: {point.variant}  lambda1 {point.lambda1:.2g}" in started
