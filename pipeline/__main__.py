@@ -28,7 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipeline", description="Around the pipeline: `dvc repro` runs it.")
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline",
+        description="Around the pipeline: `dvc repro` runs it.",
+        epilog="Example: python -m pipeline plan",
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     plan = _add(commands, "plan", "say what a profile will cost, running nothing", "plan --params profiles/paper.yaml")

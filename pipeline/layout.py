@@ -16,6 +16,7 @@ TUNED = Path("models/tuned")
 PRUNED = Path("models/pruned")
 REPORTS = Path("reports")
 STATE = Path(".state")
+TRAININGS = STATE / "trainings"
 
 WEIGHTS = "weights.safetensors"
 ARCHITECTURE = "architecture.json"

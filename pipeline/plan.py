@@ -1,7 +1,8 @@
 """What a profile will cost, reckoned without running anything: iterations, FLOPs, GPU-hours, money and disk.
 
 An iteration is taken as three forward passes of its batch (one forward, two for the gradients); pruned networks are
-reckoned as dense ones, so the evaluation is an upper bound. Photos of a user's own folder or bucket are not counted.
+reckoned as dense ones, and every pick as another trial, so evaluation and finetuning are upper bounds. Photos of a
+user's own folder or bucket are not counted.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ EFFECTS = 27
 RESPONSE_PASSES = 15
 """Three sliders at five positions each."""
 
-CHECKPOINTS_KEPT = 3
+CHECKPOINTS_KEPT = 2
+"""By the store, of each trial under way."""
+
+NETWORKS_KEPT = 2
+"""Of each trial that ended: in the store, and among the outputs of the search."""
+
 BYTES_PER_WEIGHT = 4
 ADAM_COPIES = 3
 """A checkpoint holds the weights and Adam's two moments."""
@@ -161,7 +167,7 @@ def make_plan(params: Params, profile: Path) -> Plan:
             StagePlan(stage="download", disk_bytes=photos.download + photos.unpacked if photos else 0),
             degrade,
             *_trainings(params, valid),
-            StagePlan(stage="extract", disk_bytes=2 * len(params.select.picks) * weights(params.network) * 4),
+            StagePlan(stage="extract", disk_bytes=2 * _picks(params) * weights(params.network) * 4),
             _benchmark(params, test),
         ),
         download_bytes=photos.download if photos else None,
@@ -175,6 +181,11 @@ def weights(network: NetworkConfig) -> int:
     return sum(9 * conv.inputs * conv.outputs + conv.outputs for conv in convolutions(network))
 
 
+def _picks(params: Params) -> int:
+    """Networks that are picked, at the most: one by each rule and one for each budget, all of different trials."""
+    return len(params.select.picks) + len(params.select.budgets)
+
+
 def _eval_sets(params: Params, photos: Photos | None) -> tuple[_EvalSet, _EvalSet]:
     crop = (params.eval.crop, params.eval.crop)
     size, test_size = (photos.size, photos.test_size) if photos else (crop, crop)
@@ -186,12 +197,13 @@ def _eval_sets(params: Params, photos: Photos | None) -> tuple[_EvalSet, _EvalSe
 
 
 def _trainings(params: Params, valid: _EvalSet) -> tuple[StagePlan, ...]:
-    network, search, picks = params.network, params.search, len(params.select.picks)
+    network, search, picks = params.network, params.search, _picks(params)
     step = PASSES_PER_ITERATION * params.train.batch * dense_flops(network, params.train.patch, params.train.patch)
     model = weights(network) * BYTES_PER_WEIGHT
     hidden = search.method.controller_hidden
     controller = (3 + hidden + network.points * network.width) * hidden * BYTES_PER_WEIGHT
-    kept = (1 + ADAM_COPIES * CHECKPOINTS_KEPT) * (model + controller)
+    under_way = min(search.resources.concurrent, search.trials)
+    kept = NETWORKS_KEPT * search.trials + CHECKPOINTS_KEPT * ADAM_COPIES * under_way
     evaluation = valid.passes(network, DEGRADATIONS + RESPONSE_PASSES)
 
     def training(stage: str, runs: int, iterations: int, disk: int) -> StagePlan:
@@ -208,13 +220,13 @@ def _trainings(params: Params, valid: _EvalSet) -> tuple[StagePlan, ...]:
     baseline = per_trial + per_pick
     return (
         training("pretrain", 1, params.pretrain.iterations, model),
-        training("search", search.trials, search.trials * per_trial, search.trials * kept),
+        training("search", search.trials, search.trials * per_trial, kept * (model + controller)),
         training("finetune", picks + 1, picks * per_pick + baseline, (picks + 1) * (model + controller)),
     )
 
 
 def _benchmark(params: Params, test: _EvalSet) -> StagePlan:
-    network, networks = params.network, len(params.select.picks) + 1
+    network, networks = params.network, _picks(params) + 1
     best_of = _EvalSet(count=params.benchmark.best_of_27_crops or test.count, size=test.size)
     latency = sum(dense_flops(network, height, width) for width, height in params.benchmark.pixels)
     flops = (

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import torch
 
 from pipeline.datasets import load_eval_photos, load_pack
-from pipeline.training_runs import Curve, device_of, follow
+from pipeline.training_runs import Checkpoint, Curve, device_of, follow
 from tatsnet.checkpoint import load_dense, load_masked, save_dense, save_masked
 from tatsnet.data import Batch, PairSampler, batches
 from tatsnet.evaluation import oracle_psnr
@@ -35,6 +35,7 @@ class Job:
         variant: of a masked network; None for the dense one.
         weights: where it is now.
         target: where it goes.
+        checkpoint: where it leaves its state on the way.
         photos, valid: training photos and validation crops.
         iterations: to train.
         config: how.
@@ -44,6 +45,7 @@ class Job:
     variant: Variant | None
     weights: Path
     target: Path
+    checkpoint: Path
     photos: Path
     valid: Path
     iterations: int
@@ -68,33 +70,43 @@ def run(job: Job) -> Tuned:
         torch.set_num_threads(job.config.threads)
     device = device_of(job.config)
     valid = load_eval_photos(job.valid)
+    checkpoint = Checkpoint(job.checkpoint)
+    ready = _stream(job, checkpoint.iteration)
     if job.variant is None:
         network = load_dense(job.weights)
-        steps = train_dense(network, _stream(job, relative=False), job.iterations, job.config, device)
-        curve = follow(job.label, steps, job.iterations)
+        training = train_dense(network, ready, job.iterations, job.config, device, checkpoint.state)
+        curve = follow(job.label, training, job.iterations, checkpoint, training.state)
         save_dense(job.target, network, {"iterations": str(job.iterations)})
         return Tuned(psnr_db=oracle_psnr(network, valid, device), curve=curve)
     model = load_masked(job.weights)
-    steps = finetune(model, _stream(job, relative=job.variant.relative), job.iterations, job.config, device)
-    curve = follow(job.label, steps, job.iterations)
+    training = finetune(model, ready, job.iterations, job.config, device, checkpoint.state)
+    curve = follow(job.label, training, job.iterations, checkpoint, training.state)
     gamma, variant = model.consensus.gamma, job.variant
     save_masked(job.target, model, gamma=gamma, sharing=variant.shares, meta={"variant": variant.value})
     return Tuned(psnr_db=oracle_psnr(model, valid, device), curve=curve)
 
 
-def _stream(job: Job, *, relative: bool) -> Iterator[Batch]:
-    config = job.config
+def _stream(job: Job, begin: int) -> Iterator[Batch]:
+    config, relative = job.config, job.variant is not None and job.variant.relative
     sampler = PairSampler(
         load_pack(job.photos), patch=config.patch, batch=config.batch, relative=relative, seed=config.seed + SEED_OFFSET
     )
-    return batches(sampler, 0, job.iterations, config)
+    return batches(sampler, begin, job.iterations, config)
 
 
 def run_all(jobs: list[Job], processes: int) -> list[Tuned]:
     """Run jobs, so many at a time, each in a fresh process; results in the jobs' order.
 
+    On an error or an interrupt the others are ended at once; their checkpoints stay.
+
     Raises:
         UserError: of the first job that failed.
     """
     with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=get_context("spawn")) as pool:
-        return list(pool.map(run, jobs))
+        results = [pool.submit(run, job) for job in jobs]
+        try:
+            return [result.result() for result in results]
+        except BaseException:
+            for process in active_children():
+                process.terminate()  # or the pool would wait for trainings that nobody asks for any more
+            raise

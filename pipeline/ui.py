@@ -47,7 +47,8 @@ def main(argv: Sequence[str] = (), root: Path = Path()) -> int:
         The exit status.
 
     Raises:
-        UserError: nothing is recorded yet, the host is not loopback, the port is taken, the server does not start.
+        UserError: nothing is recorded yet, MLFLOW_TRACKING_URI holds a password, the host is not loopback, the port is
+            taken, the server does not start.
     """
     arguments = _parser().parse_args(argv)
     require_loopback(

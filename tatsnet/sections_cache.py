@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
+from weakref import WeakSet
 
 from tatsnet.architecture import Pattern
 from tatsnet.runtimes.api import Compiled
 
+_log = logging.getLogger(__name__)
 Make = Callable[[Pattern], Compiled]
 
 
 class SectionCache:
     """The most recently used sections, by pattern. May be used by several threads.
+
+    What could not be compiled is not kept: it is tried again when it is asked for again.
 
     Args:
         compiled: makes a section in the runtime that was chosen; may take long.
@@ -26,13 +31,18 @@ class SectionCache:
         self._compiled, self._at_once, self._bound = compiled, at_once, bound
         self._made: OrderedDict[Pattern, Future[Compiled]] = OrderedDict()
         self._meanwhile: dict[Pattern, Compiled] = {}
+        self._awaited: WeakSet[Future[Compiled]] = WeakSet()
+        self._said = False
         self._lock = Lock()
         self._pool = ThreadPoolExecutor(1, "compile") if at_once else None
 
     def get(self, pattern: Pattern) -> Compiled:
-        """A section that runs now: the compiled one once it is there, until then one that needed no compiling."""
+        """A section that runs now: the compiled one once it is there, until then one that needed no compiling.
+
+        What `compiled` raises is raised here only where there is no `at_once`.
+        """
         future = self._future(pattern)
-        if self._at_once is None or future.done():
+        if self._at_once is None or _succeeded(future):
             return future.result()
         with self._lock:
             section = self._meanwhile.get(pattern)
@@ -41,25 +51,38 @@ class SectionCache:
         return section
 
     def prepare(self, patterns: Iterable[Pattern]) -> None:
-        """Compile patterns now and wait for it, so many as are kept."""
-        for future in [self._future(pattern) for pattern in list(dict.fromkeys(patterns))[: self._bound]]:
+        """Compile patterns now and wait for it, so many as are kept; what `compiled` raises is raised here."""
+        kept = list(dict.fromkeys(patterns))[: self._bound]
+        for future in [self._future(pattern, awaited=True) for pattern in kept]:
             future.result()
 
     def __len__(self) -> int:
         """Sections kept."""
         return len(self._made)
 
-    def _future(self, pattern: Pattern) -> Future[Compiled]:
+    def _future(self, pattern: Pattern, *, awaited: bool = False) -> Future[Compiled]:
+        """The compiling of a pattern, begun, under way or done; one that is awaited is never cancelled."""
         with self._lock:
             future = self._made.get(pattern)
+            if future is not None and future.done() and (error := future.exception()) is not None:
+                self._say_once(error)
+                future = None
             if future is None:
                 future = self._made[pattern] = self._start(pattern)
+            if awaited:
+                self._awaited.add(future)
             self._made.move_to_end(pattern)
             while len(self._made) > self._bound:
                 old, dropped = self._made.popitem(last=False)
-                dropped.cancel()
+                if dropped not in self._awaited:
+                    dropped.cancel()
                 self._meanwhile.pop(old, None)
             return future
+
+    def _say_once(self, error: BaseException) -> None:
+        if not self._said:
+            self._said = True
+            _log.warning("a section could not be compiled (%r); it is tried again (said once)", error)
 
     def _start(self, pattern: Pattern) -> Future[Compiled]:
         if self._pool is not None:
@@ -72,3 +95,7 @@ class SectionCache:
         except BaseException as error:
             done.set_exception(error)
         return done
+
+
+def _succeeded(future: Future[Compiled]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None

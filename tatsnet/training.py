@@ -248,8 +248,13 @@ def finetune(
     iterations: int,
     config: TrainConfig,
     device: torch.device,
+    resume: Mapping[str, Tensor] | None = None,
 ) -> Training:
     """Train a frozen architecture's weights further, by L1 alone.
+
+    Args:
+        batches: from the first iteration that is still to do.
+        resume: the state of a training that was put down.
 
     Raises:
         Diverged: the loss is not finite.
@@ -261,4 +266,4 @@ def finetune(
         return loss, {"l1": loss.detach()}, Phase.FROZEN.value
 
     groups: list[dict[str, Any]] = [{"params": list(model.supernet.parameters()), "lr": config.lr}]
-    return Training(model, groups, step, batches, iterations, config, device)
+    return Training(model, groups, step, batches, iterations, config, device, resume)

@@ -64,7 +64,12 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.set_defaults(work=work)
         if name in ("run", "up"):
-            command.add_argument("--host", default="127.0.0.1", help="a loopback address; others are refused")
+            command.add_argument(
+                "--host",
+                default="127.0.0.1",
+                help="a check, no choice: every service listens on %(default)s, and what is no loopback address is "
+                "refused",
+            )
         if name == "run":
             command.add_argument("command", nargs="*", metavar="-- COMMAND", help="default: dvc repro")
         if name == "down":

@@ -70,9 +70,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"go on without this setting; may be given more than once ({', '.join(NAMES)})",
     )
     days = Days()
-    parser.add_argument("--checkpoint-days", type=int, default=days.checkpoints, help="default: %(default)s")
-    parser.add_argument("--version-days", type=int, default=days.versions, help="default: %(default)s")
-    parser.add_argument("--upload-days", type=int, default=days.uploads, help="default: %(default)s")
+    for name, default, text in (
+        ("--checkpoint-days", days.checkpoints, "PREFIX/checkpoints expires this many days after it was written"),
+        ("--version-days", days.versions, "what was overwritten or deleted can be had back for this many days"),
+        ("--upload-days", days.uploads, "parts of uploads that never ended are removed after this many days"),
+    ):
+        parser.add_argument(name, type=int, default=default, metavar="DAYS", help=f"{text} (default: %(default)s)")
     parser.add_argument(
         "--policies", type=Path, metavar="FOLDER", help="write each role's IAM policy there as ROLE.json"
     )

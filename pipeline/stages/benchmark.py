@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +59,7 @@ from pipeline.report import (
 from pipeline.stage import Context, Stage, main
 from pipeline.tracking import last_run_id
 from pipeline.tracking.facts import run_facts
+from tatsnet.bench.cells import processor
 from tatsnet.bench.run import Place, bench
 from tatsnet.bench.subjects import dense, pruned
 from tatsnet.checkpoint import load_dense, load_masked
@@ -203,14 +203,6 @@ def stage_seconds(context: Context) -> dict[str, float]:
         if found and "seconds" in found[0].metrics:
             seconds[stage] = found[0].metrics["seconds"]
     return seconds
-
-
-def processor() -> str:
-    """The processor's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def register(context: Context, metrics: Metrics) -> None:

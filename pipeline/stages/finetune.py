@@ -5,10 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import atomic_write_json, fresh_folder, read_json
-from pipeline.layout import DENSE, EVAL, FIGURES, SELECTED_FILE, SUPERNET, TRAIN_PIXELS, TRIALS, TUNED, WEIGHTS
+from pipeline.artifacts import atomic_write_json, fresh_folder, read_json, sha256_file
+from pipeline.layout import (
+    DENSE,
+    EVAL,
+    FIGURES,
+    SELECTED_FILE,
+    SUPERNET,
+    TRAIN_PIXELS,
+    TRIALS,
+    TUNED,
+    WEIGHTS,
+)
 from pipeline.progress import say
 from pipeline.stage import Context, Stage, main
+from pipeline.training_runs import checkpoint_path, forget
 from pipeline.tuning import Job, run_all
 from tatsnet.objective import Variant
 
@@ -27,19 +38,27 @@ def make_jobs(context: Context, picks: list[dict[str, Any]], folder: Path) -> di
         names = "+".join(pick["name"] for pick in picks if pick["trial"] == trial)
         place = f"{trial:04d}"
         wanted.append((place, Variant(variant), root / TRIALS / place, more, f"{names} (trial {trial})"))
-    return {
-        place: Job(
+    photos = sha256_file(root / TRAIN_PIXELS)
+    made = {}
+    for place, variant, source, iterations, label in wanted:
+        inputs = {
+            "train": params.train,
+            "iterations": iterations,
+            "photos": photos,
+            "variant": variant and variant.value,
+        }
+        made[place] = Job(
             label=f"finetune {label}",
             variant=variant,
             weights=source / WEIGHTS,
             target=folder / place / WEIGHTS,
+            checkpoint=checkpoint_path(root, "finetune", inputs | {"weights": sha256_file(source / WEIGHTS)}),
             photos=root / TRAIN_PIXELS,
             valid=root / EVAL / "valid",
             iterations=iterations,
             config=params.train,
         )
-        for place, variant, source, iterations, label in wanted
-    }
+    return made
 
 
 def work(context: Context) -> None:
@@ -54,6 +73,7 @@ def work(context: Context) -> None:
         for place, job in jobs.items():
             say(f"{job.label}  validation {figures[place]:.2f} dB")
         atomic_write_json(folder / FIGURES, figures)
+    forget(context.root, "finetune")
     context.run.metrics({f"psnr_db_{place}": value for place, value in figures.items()})
     context.run.json({place: result.curve for place, result in tuned.items()}, "curves.json")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from pipeline.artifacts import atomic_write_json, fresh_folder
+from pipeline.artifacts import atomic_write_json, fresh_folder, sha256_file
 from pipeline.datasets import load_eval_photos, load_pack
 from pipeline.layout import EVAL, FIGURES, SUPERNET, TRAIN_PIXELS, WEIGHTS
 from pipeline.models import responses_to_json
 from pipeline.progress import say
 from pipeline.stage import Context, Stage, main
-from pipeline.training_runs import device_of, follow
+from pipeline.training_runs import Checkpoint, checkpoint_path, device_of, follow, forget
 from tatsnet.checkpoint import save_dense
 from tatsnet.data import PairSampler, batches
 from tatsnet.evaluation import input_psnr, oracle_psnr, response
@@ -27,9 +27,13 @@ def work(context: Context) -> None:
     network = SuperNetwork(params.network, torch.Generator().manual_seed(config.seed))
     pack = load_pack(context.root / TRAIN_PIXELS)
     sampler = PairSampler(pack, patch=config.patch, batch=config.batch, relative=False, seed=config.seed)
-    ready = batches(sampler, 0, iterations, config)
+    photos = sha256_file(context.root / TRAIN_PIXELS)
+    inputs = {"network": params.network, "train": config, "iterations": iterations, "photos": photos}
+    checkpoint = Checkpoint(checkpoint_path(context.root, "pretrain", inputs))
+    ready = batches(sampler, checkpoint.iteration, iterations, config)
+    training = train_dense(network, ready, iterations, config, device, checkpoint.state)
     with threads(config.threads or torch.get_num_threads()):
-        curve = follow("pretrain", train_dense(network, ready, iterations, config, device), iterations)
+        curve = follow("pretrain", training, iterations, checkpoint, training.state)
     valid = load_eval_photos(context.root / EVAL / "valid")
     figures = {
         "input_psnr_db": input_psnr(valid),
@@ -39,6 +43,7 @@ def work(context: Context) -> None:
     with fresh_folder(context.root / SUPERNET) as folder:
         save_dense(folder / WEIGHTS, network, {"iterations": str(iterations)})
         atomic_write_json(folder / FIGURES, figures)
+    forget(context.root, "pretrain")
     context.run.metrics({name: float(figures[name]) for name in ("input_psnr_db", "psnr_db")})  # type: ignore[arg-type]
     context.run.json(curve, "curve.json")
     context.run.artifact(context.root / SUPERNET / FIGURES)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +36,30 @@ _SETTINGS = {
 _NO_BLIND_RETRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 """Whatever the user's environment says: a request to make a run, sent again blindly, makes a second run."""
 _HEALTH_TIMEOUT_S = 5.0
+_SIGNED = re.compile(
+    r"""https?://[^@]*@  # a web server's user
+    | ((\w[\w+.-]*:)?// | (?!\w[\w+.-]*:/)) [^/@]*:[^@]*@  # a user with a password, the scheme forgotten or not
+    | .*[?&]\w*passw(or)?d=  # as databases take it too
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 def tracking_uri(root: Path) -> str:
-    """The store in use: `MLFLOW_TRACKING_URI`, or else a SQLite file in the project folder `root`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+    """The store in use: `MLFLOW_TRACKING_URI`, or else a SQLite file in the project folder `root`.
+
+    It is shown, kept in `.state` and handed to servers on their command line, so it holds no password.
+
+    Raises:
+        UserError: the variable holds a password, or the user of a web server.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if uri and _SIGNED.match(uri):
+        raise UserError(
+            "MLFLOW_TRACKING_URI holds a user or a password, which would show in messages and files: keep only the "
+            "address in it and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (for Postgres, PGPASSFILE)"
+        )
+    return uri or f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
 
 def open_tracker(experiment: str, root: Path) -> MlflowTracker:
@@ -53,7 +74,8 @@ def open_tracker(experiment: str, root: Path) -> MlflowTracker:
         root: the project folder; a relative path is taken from the current folder.
 
     Raises:
-        UserError: the server does not answer (said within seconds), or the store cannot be used.
+        UserError: the address holds a password, the server does not answer (said within seconds), or the store cannot
+            be used.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -127,12 +149,11 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _require_answer(uri: str) -> None:
-    request = urllib.request.Request(uri.rstrip("/") + "/health")
     try:
-        urllib.request.urlopen(request, timeout=_HEALTH_TIMEOUT_S).close()
+        urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=_HEALTH_TIMEOUT_S).close()
     except urllib.error.HTTPError:
         return
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         raise UserError(
             f"the MLflow server {uri} does not answer ({error}). "
             "Start it, correct MLFLOW_TRACKING_URI, or unset it to record in the project folder"

@@ -22,7 +22,7 @@ class Place:
 
     Attributes:
         device: `cpu` or `cuda`.
-        threads: on a CPU.
+        threads: on a CPU, at least 1; 0 on an accelerator.
         runtime: its name, or `auto` for the fastest that is installed.
         precision: `float32`, `bfloat16` or `float16`, of every network.
     """
@@ -53,11 +53,13 @@ def bench(
         raise ValueError("there is nothing to compare with: a dense network must be among the subjects")
     for place in places:
         precision = None if place.precision == "float32" else getattr(torch, place.precision)
-        runtime = pick(place.runtime, place.device, place.threads, precision=precision)
-        with threads(place.threads):
+        count = place.threads if place.device == "cpu" else torch.get_num_threads()
+        runtime = pick(place.runtime, place.device, count, precision=precision)
+        with threads(count):
             built = {subject.name: subject.build(runtime) for subject in subjects}
             for width, height in sizes:
-                where = f"{width}x{height}, {place.device}, {place.threads} threads, {runtime.name}"
+                on = f"{place.device}, {count} threads" if place.device == "cpu" else place.device
+                where = f"{width}x{height}, {on}, {runtime.name}"
                 image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
                 works = {s.name: _work(s, built[s.name], image, place.device) for s in subjects}
                 timings = measure(works, rounds, _prefixed(report, where))

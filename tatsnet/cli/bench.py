@@ -15,10 +15,11 @@ from tatsnet.bench.cells import Cell, table, to_json
 from tatsnet.bench.run import Place, bench
 from tatsnet.bench.subjects import Subject, pruned, random_dense, spread, synthetic
 from tatsnet.bench.synthetic import GRID, PAPER, random_parts
-from tatsnet.cli.errors import CommandError
+from tatsnet.cli.errors import CommandError, explain
 from tatsnet.extracted import Parts
 from tatsnet.files import write_atomically
 from tatsnet.folder import read_folder
+from tatsnet.runtimes.choose import AUTO
 
 GPU_ONLY = ("cudagraph",)
 ON_GPU = ("torch", "cudagraph")
@@ -60,14 +61,17 @@ def run_bench(wanted: Wanted, output: Path | None) -> str:
     """
     cells: list[Cell] = []
     if not places(wanted):
-        raise CommandError("there is nothing to measure on: no CPU threads are wanted, and there is no accelerator")
+        raise CommandError(
+            "there is nothing to measure: these --threads and --runtime leave the CPU out, and there is no accelerator "
+            "that they ask for"
+        )
     try:
         for cell in bench(_subjects(wanted), _sizes(wanted), places(wanted), _rounds(wanted), _say):
             cells.append(cell)
             if output is not None:
                 write_atomically(output, json.dumps(to_json(cells), indent=2).encode())
     except OSError as error:
-        raise CommandError(f"{error.filename or output}: {error.strerror or error}") from error
+        raise CommandError(explain(error, output)) from error
     except ValueError as error:
         raise CommandError(str(error)) from error
     return table(cells)
@@ -86,7 +90,10 @@ def _rounds(wanted: Wanted) -> int:
 
 
 def places(wanted: Wanted) -> list[Place]:
-    """Every device, number of threads and runtime to measure at: an accelerator too where there is one."""
+    """Every device, number of threads and runtime to measure at.
+
+    An accelerator too where there is one, unless runtimes are named and none of them serves it.
+    """
     on_cpu = [
         Place(device="cpu", threads=threads, runtime=runtime, precision=wanted.precision or "float32")
         for threads in wanted.threads
@@ -96,11 +103,11 @@ def places(wanted: Wanted) -> list[Place]:
     ]
     if not torch.cuda.is_available():
         return on_cpu
-    named = [runtime for runtime in wanted.runtimes if runtime in ON_GPU]
+    names = tuple(runtime for runtime in wanted.runtimes if runtime in ON_GPU)
+    if not names and AUTO in wanted.runtimes:
+        names = ON_GPU
     precision = wanted.precision or "bfloat16"
-    threads = torch.get_num_threads()
-    on_gpu = [Place(device="cuda", threads=threads, runtime=name, precision=precision) for name in named or ON_GPU]
-    return on_cpu + on_gpu
+    return on_cpu + [Place(device="cuda", threads=0, runtime=name, precision=precision) for name in names]
 
 
 def _subjects(wanted: Wanted) -> list[Subject]:

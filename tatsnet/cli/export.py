@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tatsnet.cli.errors import CommandError
+from tatsnet.cli.errors import CommandError, explain
 from tatsnet.export import TASKS, export
 from tatsnet.folder import SPEC, read_folder
 
@@ -22,7 +22,7 @@ def export_model(model: Path, folder: Path) -> None:
     try:
         export(read_folder(model), folder)
     except OSError as error:
-        raise CommandError(f"{error.filename or folder}: {error.strerror or error}") from error
+        raise CommandError(explain(error, folder)) from error
     except ValueError as error:
         raise CommandError(str(error)) from error
     files = sorted(folder.glob("*.onnx"))

@@ -16,7 +16,8 @@ from tatsnet.cli.errors import CommandError
 DEFAULT_LEVELS = (0.0, 0.5, 1.0)
 MOST_LEVELS = 6
 MODEL_HELP = "folder of an extracted network (default: models/pruned/knee)"
-RUNTIMES = ("auto", "openvino", "onnxruntime", "torch", "cudagraph")
+RUNTIMES = ("auto", "openvino", "onnxruntime", "torch")
+GPU_RUNTIMES = ("cudagraph",)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -177,7 +178,7 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
             "Prints milliseconds per effect of 27, times as fast as dense, and in brackets the share of the FLOPs cut "
             "that became time. Without --model or --pattern the networks have the paper's shape (64 channels, 32 "
             "blocks; TA+TSNet 62 % shared, 4.0 % of the FLOPs) and random weights. An accelerator is measured too "
-            "where there is one."
+            "where there is one, unless the named runtimes are all the CPU's."
         ),
         epilog="example: tatsnet bench --quick --json bench.json",
     )
@@ -195,7 +196,10 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="of the CPU; 0 leaves it out (default: 1,all)",
     )
     parser.add_argument(
-        "--runtime", choices=RUNTIMES, action="append", help="may be repeated (default: the fastest installed)"
+        "--runtime",
+        choices=(*RUNTIMES, *GPU_RUNTIMES),
+        action="append",
+        help="may be repeated (default: the fastest installed)",
     )
     parser.add_argument(
         "--precision",

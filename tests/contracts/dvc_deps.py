@@ -7,9 +7,10 @@ data files beside such a module that the module names. A package's `__init__` co
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import grimp
@@ -108,9 +109,15 @@ def _named_data(path: Path) -> set[Path]:
     return {other for other in beside if other.name in text}
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Print the differences; 1 when there are any and they were not written."""
-    write = "--write" in sys.argv[1:]
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.contracts.dvc_deps",
+        description="Compare the code deps of dvc.yaml with what each stage imports.",
+        epilog="Example: python -m tests.contracts.dvc_deps --write",
+    )
+    parser.add_argument("--write", action="store_true", help="mend dvc.yaml")
+    write = parser.parse_args(argv).write
     found = check(Path.cwd(), write=write)
     print(report(found) or "dvc.yaml depends on what the stages import")
     return int(bool(found) and not write)

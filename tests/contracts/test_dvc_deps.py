@@ -88,3 +88,25 @@ def test_a_stage_without_deps_is_left_to_its_author(project: Path) -> None:
     (project / "dvc.yaml").write_text("stages:\n  first:\n    cmd: python -m pipeline.stages.first\n")
     with pytest.raises(ValueError, match="stage first needs a `deps:` line"):
         dvc_deps.check(project, write=True)
+
+
+def test_the_command_writes_only_when_told(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    assert [dvc_deps.main(argv) for argv in ([], ["--write"], [])] == [1, 0, 0]
+    assert capsys.readouterr().out.startswith("first:\n  + - pipeline/page.html")
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "said"),
+    [(["--help"], 0, "\nExample: python -m tests.contracts.dvc_deps --write\n"), (["--wirte"], 2, "usage: python -m")],
+)
+def test_help_ends_with_an_example_and_a_mistyped_option_is_refused(
+    argv: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        dvc_deps.main(argv)
+    captured = capsys.readouterr()
+    assert stopped.value.code == status
+    assert said in captured.out + captured.err

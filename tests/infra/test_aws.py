@@ -35,6 +35,11 @@ def ground(root: Path) -> dict[str, Any]:
     return dict(yaml.load((root / "infra/aws/ground.yaml").read_text(encoding="utf-8"), Loader=Intrinsic))
 
 
+def _actions(statement: dict[str, Any]) -> set[str]:
+    actions = statement["Action"]
+    return {actions} if isinstance(actions, str) else set(actions)
+
+
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
     found = find_spec("ray")
@@ -118,14 +123,31 @@ class TestGround:
         (policy,) = ground["Resources"]["HeadRole"]["Properties"]["Policies"]
         by_action = {}
         for statement in policy["PolicyDocument"]["Statement"]:
-            actions = statement["Action"]
-            by_action |= dict.fromkeys([actions] if isinstance(actions, str) else actions, statement)
+            by_action |= dict.fromkeys(_actions(statement), statement)
         assert not [action for action in by_action if "*" in action]
         own = by_action["ec2:TerminateInstances"]["Condition"]["StringEquals"]
         assert own == {"aws:ResourceTag/ray-cluster-name": cluster["cluster_name"]}
         assert by_action["iam:PassRole"]["Resource"] == {"!GetAtt": "WorkerRole.Arn"}
         wide = {action for action, one in by_action.items() if one["Resource"] == "*"}
         assert {action for action in wide if not action.startswith("ec2:Describe")} == {"ec2:RunInstances"}
+
+    def test_no_foreign_instance_becomes_the_cluster_s_by_a_tag(
+        self, ground: dict[str, Any], cluster: dict[str, Any]
+    ) -> None:
+        """Its own tag is what lets the head stop an instance: it tags what it starts, and what has that tag."""
+        own = {"aws:ResourceTag/ray-cluster-name": cluster["cluster_name"]}
+        statements = [
+            statement
+            for role in ("HeadRole", "WorkerRole")
+            for policy in ground["Resources"][role]["Properties"].get("Policies", ())
+            for statement in policy["PolicyDocument"]["Statement"]
+            if {"ec2:CreateTags", "ec2:DeleteTags", "ec2:*"} & _actions(statement)
+        ]
+        assert [statement["Condition"] for statement in statements] == [
+            {"StringEquals": {"ec2:CreateAction": "RunInstances"}},
+            {"StringEquals": own},
+        ]
+        assert {statement["Effect"] for statement in statements} == {"Allow"}
 
     def test_workers_hold_nothing_but_their_bucket_policy(self, ground: dict[str, Any]) -> None:
         role = ground["Resources"]["WorkerRole"]["Properties"]

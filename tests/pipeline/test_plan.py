@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from pipeline.config import Params, load
-from pipeline.plan import Plan, StagePlan, make_plan, weights
+from pipeline.plan import CHECKPOINTS_KEPT, Plan, StagePlan, make_plan, weights
 from pipeline.plan_table import render
+from pipeline.search.pareto import Candidate
+from pipeline.search.store import KEPT
+from pipeline.stages.select import choose
 from tatsnet.architecture import NetworkConfig
 
 PROFILES = Path(__file__).resolve().parents[2] / "profiles"
@@ -39,7 +42,7 @@ def test_an_iteration_is_three_forward_passes_of_its_batch() -> None:
 def test_the_paper_s_trainings_are_in_the_plan() -> None:
     rows = {row.stage: (row.runs, row.iterations) for row in make_plan(PAPER, Path("x")).stages if row.runs}
     trials, tuned = PAPER.search.trials, PAPER.finetune.iterations
-    picks = len(PAPER.select.picks)
+    picks = len(PAPER.select.picks) + len(PAPER.select.budgets)
     assert rows == {
         "pretrain": (1, 1_000_000),
         "search": (trials, trials * 1_000_000),
@@ -49,11 +52,36 @@ def test_the_paper_s_trainings_are_in_the_plan() -> None:
 
 def test_the_paper_s_evaluation_counts_every_photo_and_effect() -> None:
     """Of each network 68 photos x 26 inputs x 27 effects, which is 47,736 inferences."""
-    networks = len(PAPER.select.picks) + 1
+    networks = len(PAPER.select.picks) + len(PAPER.select.budgets) + 1
     half = stage(change(PAPER, "benchmark.best_of_27_crops", 34), "benchmark").evaluation_flops
     all_of_them = stage(PAPER, "benchmark").evaluation_flops
     expected = networks * 47_736 * paper_forward_flops(322, 482)
     assert 2 * (all_of_them - half) == pytest.approx(expected, rel=1e-9)
+
+
+def test_every_rule_and_every_budget_may_pick_a_network_of_its_own() -> None:
+    """Each is finetuned, extracted and measured, beside the dense one."""
+    usable = [Candidate(number=n, psnr_db=20.0 + n, costs=(0.02 + 0.04 * n,), response=1.0) for n in range(6)]
+    config = dataclasses.replace(PAPER.select, picks=("knee", "best"), budgets=(0.15, 0.1, 0.05))
+    assert len(choose(config, usable)) == 5
+    many, few = change(PAPER, "select", config), change(PAPER, "select.budgets", ())
+    assert stage(many, "finetune").runs == stage(few, "finetune").runs + 3 == 6
+    assert stage(many, "extract").disk_bytes * 2 == stage(few, "extract").disk_bytes * 5
+    ratio = stage(many, "benchmark").evaluation_flops / stage(few, "benchmark").evaluation_flops
+    assert ratio == pytest.approx(6 / 3)
+
+
+def test_the_store_holds_the_last_checkpoints_of_running_trials_and_the_networks_of_all() -> None:
+    assert CHECKPOINTS_KEPT == KEPT
+    disk = {
+        (trials, concurrent): stage(
+            change(change(QUICK, "search.trials", trials), "search.resources.concurrent", concurrent), "search"
+        ).disk_bytes
+        for trials, concurrent in ((1, 1), (2, 1), (2, 2), (2, 8))
+    }
+    one_more, one_more_running = disk[2, 1] - disk[1, 1], disk[2, 2] - disk[2, 1]
+    assert one_more_running == 3 * one_more, "two checkpoints of three times the network; two copies of the network"
+    assert disk[2, 8] == disk[2, 2], "no more run than there are"
 
 
 @pytest.mark.parametrize(

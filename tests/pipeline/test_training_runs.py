@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
 from pipeline.errors import UserError
-from pipeline.training_runs import device_of, follow
+from pipeline.training_runs import Checkpoint, checkpoint_path, device_of, follow, forget
+from tatsnet.files import pack
 from tatsnet.settings import TrainConfig
-from tatsnet.training import Diverged, Progress
+from tatsnet.training import ITERATION, Diverged, Progress
 
 
 def steps(count: int, diverges: bool = False) -> Iterator[Progress]:
@@ -49,3 +51,41 @@ def test_the_device_is_the_one_that_is_asked_for() -> None:
 def test_a_device_that_is_not_there_is_the_user_s_to_mend() -> None:
     with pytest.raises(UserError, match=r"params\.yaml: train\.device is cuda"):
         device_of(TrainConfig(device="cuda"))
+
+
+class TestCheckpoint:
+    def test_it_is_taken_up_with_its_curve(self, tmp_path: Path) -> None:
+        first = Checkpoint(tmp_path / "deep" / "c.safetensors")
+        assert (first.iteration, first.state, first.curve) == (0, None, [])
+        follow("pretrain", steps(4), 100, first, lambda: {ITERATION: torch.tensor(100), "weight": torch.ones(3)})
+        again = Checkpoint(tmp_path / "deep" / "c.safetensors")
+        assert again.iteration == 100
+        assert again.curve == first.curve != []
+        assert again.state is not None
+        assert set(again.state) == {ITERATION, "weight"}
+
+    def test_a_stage_that_ended_leaves_none_of_its_own(self, tmp_path: Path) -> None:
+        paths = [checkpoint_path(tmp_path, stage, {"lr": lr}) for stage in ("a", "ab") for lr in (1, 2)]
+        for path in paths:
+            Checkpoint(path).keep({})
+        forget(tmp_path, "a")
+        assert [path.exists() for path in paths] == [False, False, True, True]
+
+    @pytest.mark.parametrize("every_s", [0.0, 3600.0])
+    def test_it_is_kept_when_it_is_time_to(self, tmp_path: Path, every_s: float) -> None:
+        checkpoint, kept = Checkpoint(tmp_path / "c.safetensors", every_s), []
+
+        def state() -> dict[str, torch.Tensor]:
+            kept.append(len(checkpoint.curve))
+            return {ITERATION: torch.tensor(0)}
+
+        follow("pretrain", steps(4), 100, checkpoint, state)
+        assert kept == ([4] if every_s else [1, 2, 3, 4, 4])
+
+    @pytest.mark.parametrize("content", [b"", b"no safetensors", pack({ITERATION: torch.tensor(3)})])
+    def test_a_damaged_one_is_told_and_begun_anew(
+        self, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "c.safetensors").write_bytes(content)
+        assert Checkpoint(tmp_path / "c.safetensors").state is None
+        assert capsys.readouterr().out

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tatsnet.cli import main
 from tatsnet.cli.contact import CELL, detail_box
+from tatsnet.cli.errors import explain
 from tatsnet.cost import effect_cost
 from tatsnet.extraction import extract
 from tatsnet.images import Photo, read_photo, write_photo
@@ -104,6 +105,7 @@ def test_flops_of_another_super_network(capsys: pytest.CaptureFixture[str]) -> N
         (["flops", "--blocks", "0"], "blocks must be at least 1"),
         (["flops", "--model", "nowhere"], "there is no folder nowhere"),
         (["flops", "--model", "nowhere", "--width", "64"], "leave them out"),
+        (["export", "nowhere", "-o", "onnx"], "tatsnet: there is no folder nowhere"),
         (["restore", "p.jpg"], "-o"),
         (["restore", "p.jpg", "-o", "q.png", "--deblur", "1.1"], "'1.1' is not a number from 0 to 1"),
         (["restore", "p.jpg", "-o", "q.png", "--denoise", "nan"], "'nan' is not a number from 0 to 1"),
@@ -111,6 +113,8 @@ def test_flops_of_another_super_network(capsys: pytest.CaptureFixture[str]) -> N
         (["effects", "p.jpg", "-o", "q", "--levels", "0,2"], "'2' is not a number from 0 to 1"),
         (["effects", "p.jpg", "-o", "q", "--levels", "0,.1,.2,.3,.4,.5,.6"], "343 effects"),
         (["effects", "p.jpg", "-o", "q", "--levels", ""], "'' is not a number from 0 to 1"),
+        (["restore", "p.jpg", "-o", "q.png", "--runtime", "cudagraph"], "invalid choice: 'cudagraph'"),
+        (["effects", "p.jpg", "-o", "q", "--runtime", "cudagraph"], "invalid choice: 'cudagraph'"),
         (["frobnicate"], "frobnicate"),
         ([], "COMMAND"),
     ],
@@ -121,7 +125,20 @@ def test_wrong_arguments_are_told_in_one_line(
     assert message in refused(capsys, *argv)
 
 
-@pytest.mark.parametrize("command", ["restore", "effects", "flops"])
+@pytest.mark.parametrize(
+    ("error", "place", "message"),
+    [
+        (FileNotFoundError("there is no folder m: give another"), Path("out"), "there is no folder m: give another"),
+        (OSError(28, "No space left on device"), Path("out"), "out: No space left on device"),
+        (OSError(28, "No space left on device"), None, "[Errno 28] No space left on device"),
+        (PermissionError(13, "Permission denied", "in"), Path("out"), "in: Permission denied"),
+    ],
+)
+def test_the_file_that_is_blamed(error: OSError, place: Path | None, message: str) -> None:
+    assert explain(error, place) == message
+
+
+@pytest.mark.parametrize("command", ["restore", "effects", "export", "flops", "bench"])
 def test_each_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert f"example: tatsnet {command}" in printed(capsys, command, "--help")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tatsnet.sections_cache import SectionCache
 
-A, B, C = ((0,),), ((1,),), ((2,),)
+A, B, C, D, E = (((number,),) for number in range(5))
 PATIENCE_S = 20.0
 
 
@@ -72,6 +73,53 @@ def test_a_waiting_compile_that_nobody_wants_any_more_is_given_up() -> None:
     slow.gate.set()
     until(lambda: cache.get(C) == ("compiled", C))
     assert B not in slow.made
+
+
+def test_what_somebody_waits_for_is_compiled_while_another_thread_drags_a_slider() -> None:
+    slow, quick = Maker("compiled", open_now=False), Maker("at once")
+    cache = SectionCache(slow, quick, bound=2)
+    cache.get(A)
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(cache.prepare, [B, C])
+        until(lambda: len(cache) == 2)
+        for pattern in (D, E, A):
+            assert cache.get(pattern) == ("at once", pattern)
+        slow.gate.set()
+        waiting.result(PATIENCE_S)
+    assert {B, C} <= set(slow.made)
+
+
+class Fails:
+    """Cannot make a section at first."""
+
+    def __init__(self, times: int) -> None:
+        self.left, self.failed = times, 0
+
+    def __call__(self, pattern: Any) -> Any:
+        if self.left:
+            self.left, self.failed = self.left - 1, self.failed + 1
+            raise MemoryError("just now")
+        return ("compiled", pattern)
+
+
+def test_what_cannot_be_compiled_is_answered_at_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    fails = Fails(2)
+    cache = SectionCache(fails, Maker("at once"), bound=2)
+    assert cache.get(A) == ("at once", A)
+    until(lambda: cache.get(A) == ("compiled", A))
+    assert fails.failed == 2
+    assert [record.message for record in caplog.records] == [
+        "a section could not be compiled (MemoryError('just now')); it is tried again (said once)"
+    ]
+
+
+@pytest.mark.parametrize("at_once", [None, Maker("at once")], ids=["no compiler", "compiler"])
+def test_a_failure_is_not_kept(at_once: Maker | None) -> None:
+    cache = SectionCache(Fails(1), at_once, bound=2)
+    with pytest.raises(MemoryError, match="just now"):
+        cache.prepare([A])
+    cache.prepare([A])
+    assert cache.get(A) == ("compiled", A)
 
 
 @pytest.mark.parametrize("at_once", [None, Maker("at once")], ids=["no compiler", "compiler"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,23 @@ def test_so_does_that_of_the_bucket(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         bucket(["--help"])
     assert "Example: python -m infra.bucket s3://" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--checkpoint-days", "--version-days", "--upload-days"])
+def test_each_number_of_days_says_of_what(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        bucket(["--help"])
+    (said,) = re.findall(
+        rf"^  {option} DAYS\s+(.*?\(default: \d+\))$", capsys.readouterr().out, re.MULTILINE | re.DOTALL
+    )
+    assert " ".join(said.split()).partition("this many days")[1]
+
+
+@pytest.mark.parametrize("command", ["run", "up"])
+def test_help_says_that_the_host_cannot_be_chosen(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert "every service listens on 127.0.0.1" in " ".join(capsys.readouterr().out.split())
 
 
 def test_down_and_status_of_a_box_that_never_was_make_nothing(

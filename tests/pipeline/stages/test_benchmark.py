@@ -16,7 +16,6 @@ from pipeline.measuring import Extracted
 from pipeline.stages.benchmark import (
     extracted_parameters,
     pictures_of,
-    processor,
     register,
     stage_seconds,
     time_networks,
@@ -123,7 +122,3 @@ def test_the_seconds_are_those_of_the_runs_that_made_the_present_outputs(tmp_pat
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"run_id": run_id}))
     assert stage_seconds(replace(context(tmp_path), tracker=Runs(*runs))) == {"search": 1.0}
-
-
-def test_the_processor_has_a_name() -> None:
-    assert processor().strip()

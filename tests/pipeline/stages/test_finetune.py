@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.layout import DENSE
+import pytest
+
+from pipeline.layout import DENSE, SUPERNET, TRAIN_PIXELS, TRIALS, WEIGHTS
 from pipeline.stages.finetune import make_jobs
 from tatsnet.objective import Variant
 from tests.pipeline.stages.project import context
@@ -12,6 +14,14 @@ PICKS = [
     {"name": "best", "trial": 7, "variant": "TSNet-m"},
     {"name": "budget", "trial": 3, "variant": "TA+TSNet"},
 ]
+
+
+@pytest.fixture(autouse=True)
+def inputs(tmp_path: Path) -> None:
+    """What the jobs' checkpoints are named by."""
+    for path in (TRAIN_PIXELS, SUPERNET / WEIGHTS, TRIALS / "0003" / WEIGHTS, TRIALS / "0007" / WEIGHTS):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(str(path))
 
 
 def test_every_trial_is_trained_once_and_dense_first(tmp_path: Path) -> None:
@@ -31,3 +41,18 @@ def test_each_reads_its_own_and_writes_its_own(tmp_path: Path) -> None:
     assert len({job.weights for job in jobs.values()}) == len({job.target for job in jobs.values()}) == 3
     assert jobs["0007"].weights == tmp_path / "search" / "trials" / "0007" / "weights.safetensors"
     assert jobs["0007"].target == tmp_path / "tuned" / "0007" / "weights.safetensors"
+
+
+def checkpoints(root: Path) -> dict[str, Path]:
+    return {place: job.checkpoint for place, job in make_jobs(context(root), PICKS, root / "tuned").items()}
+
+
+def test_a_checkpoint_is_of_one_network_and_of_these_inputs(tmp_path: Path) -> None:
+    before = checkpoints(tmp_path)
+    assert len(set(before.values())) == 3
+    assert checkpoints(tmp_path) == before
+    (tmp_path / TRIALS / "0007" / WEIGHTS).write_text("trained anew")
+    after = checkpoints(tmp_path)
+    assert {place for place in before if before[place] != after[place]} == {"0007"}
+    (tmp_path / TRAIN_PIXELS).write_text("other photos")
+    assert not set(checkpoints(tmp_path).values()) & {*before.values(), *after.values()}

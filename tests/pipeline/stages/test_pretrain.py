@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,15 @@ import pytest
 import torch
 
 from pipeline.errors import UserError
-from pipeline.layout import FIGURES, SUPERNET, WEIGHTS
+from pipeline.layout import FIGURES, SUPERNET, TRAININGS, WEIGHTS
 from pipeline.models import responses_from_json
-from pipeline.stages import degrade
+from pipeline.stages import degrade, pretrain
 from pipeline.stages.pretrain import work
+from pipeline.training_runs import Checkpoint
+from tatsnet import training
 from tatsnet.checkpoint import load_dense
 from tatsnet.degradation import AXES
+from tatsnet.files import Tensors
 from tests.pipeline.stages.project import clean_photos, context
 
 FEW = {"pretrain.iterations": 25, "train.batch": 2}
@@ -49,6 +54,32 @@ def test_the_same_seed_trains_the_same_network(project: Path) -> None:
     first, again, other = networks
     assert all(torch.allclose(first[name], again[name], atol=1e-6) for name in first)
     assert not all(torch.allclose(first[name], other[name], atol=1e-3) for name in first)
+
+
+def test_what_is_interrupted_goes_on_and_ends_as_if_undisturbed(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(training, "REPORT_EVERY", 5)
+    monkeypatch.setattr(pretrain, "Checkpoint", partial(Checkpoint, every_s=0.0))
+    kept = Checkpoint.visit
+
+    def die(checkpoint: Checkpoint, state: Callable[[], Tensors]) -> None:
+        kept(checkpoint, state)
+        if len(checkpoint.curve) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "visit", die)
+        with pytest.raises(KeyboardInterrupt):
+            work(context(project, FEW))
+    assert not (project / SUPERNET).exists()
+    work(context(project, FEW))
+    assert "pretrain  goes on from iteration 10" in capsys.readouterr().out
+    again = load_dense(project / SUPERNET / WEIGHTS).state_dict()
+    assert not list((project / TRAININGS).iterdir())
+    work(context(project, FEW))
+    whole = load_dense(project / SUPERNET / WEIGHTS).state_dict()
+    assert all(torch.allclose(again[name], whole[name], atol=1e-6) for name in whole)
 
 
 @pytest.mark.parametrize(

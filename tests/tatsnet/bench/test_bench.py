@@ -10,14 +10,16 @@ import pytest
 import torch
 
 from tatsnet.architecture import Architecture, NetworkConfig
-from tatsnet.bench.cells import Cell, table, to_json
+from tatsnet.bench.cells import Cell, processor, table, to_json
 from tatsnet.bench.run import Place, bench
-from tatsnet.bench.subjects import EFFECTS, dense, pruned, random_dense, spread
+from tatsnet.bench.subjects import EFFECTS, Effects, dense, pruned, random_dense, spread
 from tatsnet.bench.synthetic import GRID, PAPER, TATS, TS, Layout, architecture, random_parts
+from tatsnet.cli.bench import Wanted, places
 from tatsnet.cli.main import main
 from tatsnet.cost import dense_flops, effect_cost
 from tatsnet.extracted import ExtractedNetwork
 from tatsnet.extraction import extract, slice_parts
+from tatsnet.runtimes import Runtime
 from tatsnet.runtimes.choose import available
 from tatsnet.supernet import SuperNetwork
 from tests.tatsnet.networks import TINY, frozen_network
@@ -106,6 +108,19 @@ class TestBench:
         cells()
         assert torch.get_num_threads() == before
 
+    def test_an_accelerators_cell_has_no_threads(self) -> None:
+        made: list[str] = []
+
+        def build(runtime: Runtime) -> Effects:
+            made.append(f"{runtime.name} on {runtime.device}")
+            return lambda image, tasks: iter([image for _ in tasks])
+
+        subject = replace(random_dense(TINY, 1), build=build)
+        said: list[str] = []
+        (cell,) = bench([subject], [(16, 16)], [replace(HERE, device="meta", threads=0)], 1, said.append)
+        assert (cell.device, cell.threads, made) == ("meta", 0, ["torch on meta"])
+        assert said[-1] == "16x16, meta, torch: dense"
+
     def test_nothing_to_compare_with(self) -> None:
         with pytest.raises(ValueError, match="dense"):
             next(bench([pruned("knee", slice_parts(frozen_network(4), GRID))], [(16, 16)], [HERE], 1))
@@ -135,7 +150,7 @@ def test_json_holds_the_machine_and_every_cell() -> None:
     assert (
         data["machine"]["versions"]["torch"] == torch.__version__.split("+")[0] or data["machine"]["versions"]["torch"]
     )
-    assert data["machine"]["cpu"]
+    assert data["machine"]["cpu"] == processor().strip() != ""
 
 
 class TestCommand:
@@ -159,8 +174,9 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["--model", "nowhere"], "nowhere"),
-            (["--pattern", "nowhere.json"], "nowhere.json"),
+            (["--model", "nowhere"], "tatsnet: there is no folder nowhere"),
+            (["--model", "nowhere", "--json", "cells.json"], "tatsnet: there is no folder nowhere"),
+            (["--pattern", "nowhere.json"], "tatsnet: nowhere.json: No such file"),
             (["--threads", "x"], "'x' is not a list of whole numbers"),
             (["--threads", "0"], "nothing to measure"),
             (["--size", "16"], "16"),
@@ -173,6 +189,29 @@ class TestCommand:
         message = capsys.readouterr().err
         assert said in message
         assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("runtimes", "threads", "expected"),
+    [
+        (("auto",), (1, 2), ["cpu 1 auto", "cpu 2 auto", "cuda 0 torch", "cuda 0 cudagraph"]),
+        (("torch",), (1,), ["cpu 1 torch", "cuda 0 torch"]),
+        (("openvino", "onnxruntime"), (1,), ["cpu 1 openvino", "cpu 1 onnxruntime"]),
+        (("openvino", "cudagraph"), (1,), ["cpu 1 openvino", "cuda 0 cudagraph"]),
+        (("openvino", "auto"), (0,), ["cuda 0 torch", "cuda 0 cudagraph"]),
+        (("openvino",), (0,), []),
+    ],
+)
+def test_each_runtime_is_measured_where_it_runs(
+    runtimes: tuple[str, ...], threads: tuple[int, ...], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = Wanted(
+        model=None, pattern=None, sizes=(), threads=threads, runtimes=runtimes, precision=None, rounds=1, quick=True
+    )
+    for there in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        found = [f"{place.device} {place.threads} {place.runtime}" for place in places(wanted)]
+        assert found == [place for place in expected if there or place.startswith("cpu")]
 
 
 def test_the_papers_network_is_what_is_measured_by_default() -> None:

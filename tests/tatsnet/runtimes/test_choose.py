@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tatsnet.cli.main import RUNTIMES
+from tatsnet.cli.main import GPU_RUNTIMES, RUNTIMES
 from tatsnet.extraction import extract
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes import choose
@@ -103,7 +103,8 @@ def test_a_restorer_says_what_runs_it(tmp_path: Path) -> None:
 
 
 def test_the_command_line_offers_them_all() -> None:
-    assert RUNTIMES == (AUTO, *NAMES)
+    assert (*RUNTIMES, *GPU_RUNTIMES) == (AUTO, *NAMES)
+    assert RUNTIMES == (AUTO, *available()), "those that serve a CPU"
 
 
 def test_nothing_heavy_is_loaded_before_it_is_wanted() -> None:
