@@ -22,6 +22,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import torch
 
@@ -212,6 +213,17 @@ def shuffled_table(searches: dict[tuple[str, int], list[Curve]], floor_db: float
     return "\n".join(lines)
 
 
+def foresight_table(searches: dict[tuple[str, int], list[Curve]], floor_db: float) -> str:
+    """Spearman's rank correlation of PSNR and FLOPs at every rung with those at the end, over all finished trials."""
+    pool = [curve for curves in searches.values() for curve in curves if curve["state"] == "finished"]
+    ranks = np.array([curve["scores"] for curve in pool]).argsort(0).argsort(0)  # trials x rungs x 2
+    lines = [f"| of {len(pool)} trials, at | PSNR | FLOPs |", "|:--|--:|--:|"]
+    for rung in range(1, RUNGS):
+        with_end = [np.corrcoef(ranks[:, rung - 1, column], ranks[:, -1, column])[0, 1] for column in (0, 1)]
+        lines.append(f"| {rung / RUNGS:g} | " + " | ".join(f"{value:.2f}" for value in with_end) + " |")
+    return "\n".join(lines)
+
+
 def replayed(curves: Sequence[Curve], rungs: Sequence[int], keep: float, floor_db: float) -> tuple[float, float]:
     """Shares of a search's hypervolume and iterations that are left with the rule."""
     left, used = replay(curves, rungs, keep)
@@ -284,7 +296,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures = json.loads((args.root / "models/supernet/figures.json").read_text())
     floor_db = figures["input_psnr_db"]
     draw(searches, floor_db, args.out / "hypervolume.png")
-    tables = (over_trials_table, stopping_table, shuffled_table)
+    tables = (over_trials_table, stopping_table, shuffled_table, foresight_table)
     print(*(table(searches, floor_db) for table in tables), sep="\n\n")
     return 0
 

@@ -40,7 +40,7 @@ class Store:
             UserError: it cannot be: no such bucket, wrong keys, nobody there.
         """
         try:
-            self._files.ls(self._base)
+            self._files.ls(f"{self._base}/networks/{self.study}")
         except Exception as error:  # every kind of file system has its own
             if isinstance(error, FileNotFoundError) and error.__cause__ is None:
                 return  # nothing was written yet
