@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from pipeline.config import Params, load
+from pipeline.plan import PHOTOS
 
 PROFILE = "paper"
 VCPUS = {"g6.xlarge": 4}
@@ -65,3 +66,27 @@ def test_a_worker_holds_a_trial_and_the_workers_all_that_run_at_a_time(
 
 def test_the_loader_of_a_trial_has_a_core_for_each_process(params: Params) -> None:
     assert params.train.workers <= params.search.resources.cpus_per_trial
+
+
+def gibibytes(text: str) -> float:
+    assert text.endswith("Gi")
+    return float(text.removesuffix("Gi")) * 2**30
+
+
+@pytest.mark.parametrize("role", ["head", "worker"])
+def test_a_pod_holds_the_photos_in_ray_s_store_and_what_works_beside_them(
+    root: Path, params: Params, role: str
+) -> None:
+    """All are RGB bytes in one array: in the driver, in the head's store, and in each worker's."""
+    photos = PHOTOS[params.data.source]
+    packed = photos.train * photos.size[0] * photos.size[1] * 3
+    (job,) = yaml.safe_load_all((root / "infra/kuberay/rayjob.yaml").read_text("utf-8"))
+    cluster = job["spec"]["rayClusterSpec"]
+    group = cluster["headGroupSpec"] if role == "head" else cluster["workerGroupSpecs"][0]
+    pod = group["template"]["spec"]
+    (container,) = pod["containers"]
+    (shared,) = [volume["emptyDir"] for volume in pod["volumes"] if volume["name"] == "shm"]
+    store = int(group["rayStartParams"]["object-store-memory"])
+    assert packed < store < gibibytes(shared["sizeLimit"])
+    beside = packed if role == "head" else 4e9  # the driver's own copy; a trial's memory
+    assert store + beside < gibibytes(container["resources"]["limits"]["memory"])
