@@ -13,10 +13,14 @@ import tatsnet
 from tatsnet.evaluation import Response
 
 
-def code_version() -> str:
-    """Hash of the source that trains and measures: trials of another code are other trials."""
-    digest = hashlib.sha256()
-    for folder in (Path(tatsnet.__file__).parent, Path(__file__).parent / "search"):
+def code_version(*more: str) -> str:
+    """Hash of the source that trains and measures: trials of another code are other trials.
+
+    Args:
+        more: folders of the library that count too, as `runtimes`.
+    """
+    digest, library = hashlib.sha256(), Path(tatsnet.__file__).parent
+    for folder in (library, Path(__file__).parent / "search", *(library / name for name in more)):
         for path in sorted(folder.glob("*.py")):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

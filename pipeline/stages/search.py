@@ -56,7 +56,7 @@ def study_key(root: Path, params: Params) -> str:
         "photos": read_json(root / CLEAN / "manifest.json", again)["dataset_sha256"],
         "eval": params.eval,
         "warm": sha256_file(root / SUPERNET / WEIGHTS),
-        "code": code_version(),
+        "code": code_version(*(["runtimes"] if "latency" in search.objectives else [])),
     }
     return key_of(parts)
 

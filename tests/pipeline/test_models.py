@@ -47,6 +47,14 @@ def test_what_only_shows_trials_makes_no_other_version(copied: Path) -> None:
     assert code_version() == before
 
 
+def test_what_times_layers_counts_where_it_is_asked_for(copied: Path) -> None:
+    before = code_version(), code_version("runtimes")
+    with (copied / "tatsnet/runtimes/ov.py").open("a") as file:
+        file.write("# changed\n")
+    assert code_version() == before[0]
+    assert code_version("runtimes") != before[1]
+
+
 PARTS = {"space": space(), "suggestions": (suggestion(), suggestion("TSNet")), "seed": 0, "network": NetworkConfig()}
 
 
