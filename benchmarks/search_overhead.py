@@ -215,7 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for trials in args.sampling:
             print(f"{trials} finished trials: {sampling(params, trials):.0f} ms for the next point", flush=True)
         return 0
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "0")
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "0"  # plain Tune writes them, so both do here
     end = connect(params.search.resources)
     rows: list[dict[str, Any]] = []
     try:

@@ -167,8 +167,9 @@ class Judged(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: object, trial: TuneTrial) -> None:
         """Hand on what it died of: the last line of the traceback that Tune wrote down."""
-        lines = Path(trial.error_file).read_text(encoding="utf-8").split("\n") if trial.error_file else []
-        said = [line.strip() for line in lines if line.strip()]
+        file = Path(trial.error_file) if trial.error_file else None
+        text = file.read_text(encoding="utf-8") if file and file.exists() else ""
+        said = [line.strip() for line in text.splitlines() if line.strip()]
         self._searcher.died(trial.trial_id, said[-1][:300] if said else "")
 
 

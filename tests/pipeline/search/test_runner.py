@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -18,7 +19,7 @@ from pipeline.config import Limits, Stopping
 from pipeline.errors import UserError
 from pipeline.search.ledger import Ledger, sqlite
 from pipeline.search.observer import Asked, End
-from pipeline.search.runner import FAILURES_PER_TRIAL, LedgerSearcher, run_search
+from pipeline.search.runner import FAILURES_PER_TRIAL, Judged, LedgerSearcher, run_search
 from pipeline.search.space import Point
 from pipeline.search.spending import Rates, Spending
 from pipeline.search.store import Store
@@ -213,6 +214,23 @@ def test_what_a_dead_trial_cost_counts_and_what_it_died_of_is_told(ledger: Ledge
     row = died(searcher(ledger, witness, spending=spent), ledger)
     assert row["reason"] == "the worker died or raised: RuntimeError: CUDA out of memory"
     assert (row["metrics"]["usd"], spent.usd) == (pytest.approx(0.5), pytest.approx(0.5))
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [("Traceback\n  File x\nRuntimeError: no memory\n\n", ": RuntimeError: no memory"), ("", ""), (None, "")],
+)
+def test_what_tune_wrote_of_an_error_is_handed_on(
+    ledger: Ledger, witness: Witness, tmp_path: Path, text: str | None, cause: str
+) -> None:
+    if text is not None:
+        (tmp_path / "error.txt").write_text(text)
+    search = searcher(ledger, witness)
+    search.suggest("a")
+    trial: Any = SimpleNamespace(trial_id="a", error_file=str(tmp_path / "error.txt"))
+    Judged(search).on_trial_error(None, trial)
+    search.on_trial_complete("a", None, error=True)
+    assert witness.told[-1] == ("failed", 0, f"the worker died or raised{cause}")
 
 
 @pytest.mark.parametrize("end", ["failed", "stopped"])

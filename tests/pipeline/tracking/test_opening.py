@@ -34,11 +34,11 @@ UNSIGNED = [
     "http://[::1]:5000",
     "postgresql+psycopg2://ann@db.example.org:5432/mlflow?sslmode=require",
     "postgresql://ann@/mlflow",
-    "sqlite:////home/ann:b/c@d/mlflow.db",
-    "file:///home/ann:b/c@d",
-    "file:/home/ann:b/c@d",
+    "sqlite:////srv/ann:b/c@d/mlflow.db",
+    "file:///srv/ann:b/c@d",
+    "file:/srv/ann:b/c@d",
     "./runs:a@b",
-    "/home/ann:b/c@d",
+    "/srv/ann:b/c@d",
 ]
 
 
