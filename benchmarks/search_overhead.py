@@ -1,9 +1,10 @@
 """What a search costs beside training: trials that do nothing, here and in plain Tune with Optuna, in one run.
 
-Both run the same trainable on the same local Ray with as many processes, which are used again. `ours` has what a search
+All run the same trainable on the same local Ray with as many processes, which are used again. `ours` has what a search
 has: the study in SQLite, the ledger's searcher, and with --mlflow a run per trial. `plain` is Ray Tune with its
-OptunaSearch on the same kind of study. --reports says how often a trial tells how far it is: a real one ten times.
---sampling says what the sampler alone takes in studies of so many finished trials, in memory.
+OptunaSearch on the same kind of study; `plain, bare` is the same without Tune's log files and records, as in `ours`.
+--reports says how often a trial tells how far it is: a real one ten times. --sampling says what the sampler alone takes
+in studies of so many finished trials, in memory.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ from pipeline.tracking import NullRun, NullTracker, open_tracker, stage_run
 from pipeline.tracking.keys import TRIAL_STAGE
 
 Trivial = type["Nothing"]
+
+BARE = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "TUNE_GLOBAL_CHECKPOINT_S": "86400"}
+"""As `connect` sets them: Tune keeps no records of its own."""
+
+AS_IT_COMES = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "0", "TUNE_GLOBAL_CHECKPOINT_S": "auto"}
+"""Tune's defaults."""
 
 
 class Nothing(tune.Trainable):
@@ -215,16 +222,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         for trials in args.sampling:
             print(f"{trials} finished trials: {sampling(params, trials):.0f} ms for the next point", flush=True)
         return 0
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "0"  # plain Tune writes them, so both do here
     end = connect(params.search.resources)
     rows: list[dict[str, Any]] = []
     try:
         for trials, reports in itertools.product(args.trials, args.reports):
             trainable = reporting(reports)
-            kinds = {"plain": partial(plain, params, trials), "ours": partial(ours, params, trials, mlflow=False)}
+            kinds = {
+                "plain": partial(plain, params, trials),
+                "plain, bare": partial(plain, params, trials),
+                "ours": partial(ours, params, trials, mlflow=False),
+            }
             if args.mlflow and reports == max(args.reports):
                 kinds["ours, MLflow"] = partial(ours, params, trials, mlflow=True)
             for kind, work in kinds.items():
+                os.environ |= AS_IT_COMES if kind == "plain" else BARE
                 rows.append({"kind": kind, "reports": reports} | measured(partial(work, trainable=trainable)))
                 print(rows[-1], file=sys.stderr, flush=True)
     finally:

@@ -180,6 +180,9 @@ def replay(curves: Sequence[Curve], rungs: Sequence[int], keep: float) -> tuple[
             if rung >= len(curve["scores"]):
                 left.append(curve)
                 del running[number]
+                if curve["state"] == "failed":  # as in a search, such are no rivals from then on
+                    for rows in scores.values():
+                        rows.pop(number, None)
     return left, used / sum(len(curve["scores"]) for curve in curves)
 
 

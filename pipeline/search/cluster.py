@@ -53,7 +53,8 @@ def connect(resources: Resources) -> Callable[[], None]:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # nobody reads Tune's own logs
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # nobody reads Tune's own logs,
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")  # nor its records: the study is the state
     address = cluster_address()
     if address:
         require_answer(address)

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.samplers import TPESampler
-from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,9 +20,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline.config import SearchConfig
 from pipeline.errors import UserError
 from pipeline.search.pareto import COSTS
-from pipeline.search.space import Point, first_points, sample
+from pipeline.search.sampler import POINT, Sampler
+from pipeline.search.space import Point
 
-_POINT, _REASON, _RECORD, _SCORES = "point", "reason", "record", "scores"
+_REASON, _RECORD, _SCORES = "reason", "record", "scores"
 _STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "stopped", TrialState.FAIL: "failed"}
 
 
@@ -51,7 +51,7 @@ def database(url: str) -> RDBStorage:
 class Ledger:
     """Asks for points and keeps what became of them.
 
-    The sampler looks at a copy of the study in memory: a point costs one writing of the database and no reading.
+    The sampler looks at a copy of its own: a point costs one writing of the database and no reading.
 
     Args:
         storage: where the study lives.
@@ -66,19 +66,17 @@ class Ledger:
         directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in config.objectives)]
         optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         self._study_id = storage.get_study_id_from_name(name)
-        self._copy = optuna.create_study(storage=InMemoryStorage(), directions=directions)
         self._ids: dict[int, int] = {}
         self._states: dict[int, TrialState] = {}
         self._counts = Counter[TrialState]()
         self._scores: defaultdict[int, dict[int, list[float]]] = defaultdict(dict)
-        for trial in self._trials():
+        trials = self._trials()
+        for trial in trials:
             self._remember(trial)
         self._left = self._trials(TrialState.RUNNING)
-        for point in first_points(config):
-            self._copy.enqueue_trial(point, skip_if_exists=True)
+        self._sampler = Sampler(config, directions, trials)
 
     def _remember(self, trial: FrozenTrial) -> None:
-        self._copy.add_trial(trial)
         self._ids[trial.number] = trial._trial_id
         self._become(trial.number, trial.state)
         if trial.state != TrialState.FAIL:
@@ -99,13 +97,9 @@ class Ledger:
         """
         if self._left:
             left = self._left.pop(0)
-            return left.number, Point(**left.user_attrs[_POINT])
+            return left.number, Point(**left.user_attrs[POINT])
         number = len(self._states)
-        self._copy.sampler = self._sampler(number)
-        trial = self._copy.ask()
-        point = sample(trial, self._config.space, self._config.variants)
-        trial.set_user_attr(_POINT, point.to_json())
-        drawn = self._copy.get_trials(deepcopy=False)[number]
+        point, drawn = self._sampler.draw(number)
         self._ids[number] = self._storage.create_new_trial(self._study_id, template_trial=drawn)
         if self._storage.get_trial_number_from_id(self._ids[number]) != number:
             raise UserError(
@@ -113,16 +107,6 @@ class Ledger:
             )
         self._become(number, TrialState.RUNNING)
         return number, point
-
-    def _sampler(self, number: int) -> TPESampler:
-        """A sampler for one trial, so that what it draws depends on the study alone and not on the process."""
-        return TPESampler(
-            seed=self._config.seed + number,
-            n_startup_trials=max(4, len(self._config.suggestions)),
-            multivariate=True,
-            group=True,
-            constant_liar=True,
-        )
 
     def is_scored(self, number: int, rung: int) -> bool:
         """Whether it is known what a trial is worth at a rung."""
@@ -157,7 +141,7 @@ class Ledger:
         self._tell(number, TrialState.FAIL)
 
     def _tell(self, number: int, state: TrialState, values: list[float] | None = None) -> None:
-        self._copy.tell(number, values, state)
+        self._sampler.tell(number, state, values)
         self._storage.set_trial_state_values(self._ids[number], state, values)
         self._become(number, state)
         if state == TrialState.FAIL:
@@ -209,7 +193,7 @@ class Ledger:
                 "number": trial.number,
                 "state": _STATES[trial.state],
                 "reason": trial.user_attrs.get(_REASON),
-                **trial.user_attrs.get(_POINT, {}),
+                **trial.user_attrs.get(POINT, {}),
                 "metrics": trial.user_attrs.get(_RECORD, {}),
             }
             for trial in self._trials(*_STATES)

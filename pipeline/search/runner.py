@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
@@ -23,8 +23,14 @@ from pipeline.search.store import Store
 from pipeline.search.trainable import RUNGS, SearchTrainable
 from pipeline.search.trial import Job, trial_key
 
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+
 FAILURES_PER_TRIAL = 2
 """The search gives up after so many failed trials per trial asked for."""
+
+RIVALS = 500
+"""A trial is judged among the last so many that reached its rung, so that judging takes no longer as trials grow."""
 
 
 class LedgerSearcher(Searcher):
@@ -108,7 +114,8 @@ class LedgerSearcher(Searcher):
     def _is_good(self, asked: Asked, rung: int, score: dict[str, float]) -> bool:
         values = [-score["psnr_db"], *(score[COSTS[cost]] for cost in self._config.objectives)]
         scores = self._ledger.score(asked.number, rung, values)
-        return goes_on(list(scores.values()), list(scores).index(asked.number), self._config.stopping.keep)
+        rivals = [score for number, score in scores.items() if number != asked.number][-RIVALS:]
+        return goes_on([*rivals, values], len(rivals), self._config.stopping.keep)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell of a trial's end, then write it into the ledger: one killed in between is told of again, by its key."""
@@ -160,12 +167,17 @@ class Judged(FIFOScheduler):
         """Nothing, as of the searcher."""
         return {}
 
-    def on_trial_result(self, tune_controller: object, trial: TuneTrial, result: dict[str, Any]) -> str:
+    def choose_trial_to_run(self, tune_controller: TuneController) -> TuneTrial | None:
+        """The first that waits: Tune's own choice, without a look at every trial that has ended."""
+        waiting = [trial for trial in tune_controller.get_live_trials() if trial.status == TuneTrial.PENDING]
+        return min(waiting, key=lambda trial: trial.config["number"], default=None)
+
+    def on_trial_result(self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]) -> str:
         """Ask the searcher."""
         verdict: str = self.CONTINUE if self._searcher.judge(trial.trial_id, result) else self.STOP
         return verdict
 
-    def on_trial_error(self, tune_controller: object, trial: TuneTrial) -> None:
+    def on_trial_error(self, tune_controller: TuneController, trial: TuneTrial) -> None:
         """Hand on what it died of: the last line of the traceback that Tune wrote down."""
         file = Path(trial.error_file) if trial.error_file else None
         text = file.read_text(encoding="utf-8") if file and file.exists() else ""

@@ -181,6 +181,30 @@ def test_a_trial_that_others_dominate_is_stopped_and_counts(ledger: Ledger, witn
     assert search.suggest("d") == Searcher.FINISHED
 
 
+def test_a_trial_is_judged_among_the_last_that_reached_its_rung(
+    ledger: Ledger, witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.search.runner.RIVALS", 2)
+    search = searcher(ledger, witness, wanted=9, stopping=Stopping(rungs=(0.3,), keep=0.5))
+    for name, psnr_db, good in (("a", 25.0, True), ("b", 24.0, False), ("c", 23.0, False), ("d", 24.5, True)):
+        search.suggest(name)
+        assert search.judge(name, rung(psnr_db, 0.1)) is good, name
+
+
+def test_the_trial_that_was_asked_for_first_begins_first(ledger: Ledger, witness: Witness) -> None:
+    """Of those that wait, whatever order Tune holds them in."""
+
+    def trial(number: int, status: str) -> Any:
+        return SimpleNamespace(config={"number": number}, status=status)
+
+    live = [trial(4, "PENDING"), trial(0, "RUNNING"), trial(3, "PENDING")]
+    judged = Judged(searcher(ledger, witness))
+    tune: Any = SimpleNamespace(get_live_trials=lambda: live)
+    assert judged.choose_trial_to_run(tune) is live[2]
+    live.clear()
+    assert judged.choose_trial_to_run(tune) is None
+
+
 def test_a_limit_puts_the_running_down_and_asks_for_no_more(ledger: Ledger, witness: Witness) -> None:
     spent = spending(before_usd=0.5, usd=1.0)
     search = searcher(ledger, witness, spending=spent)

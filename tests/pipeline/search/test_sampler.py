@@ -1,0 +1,112 @@
+"""Laws of the sampler: it sees what is worth it, no more of a long study, and the same after a new start."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+
+from pipeline.search.ledger import Ledger
+from pipeline.search.sampler import Sampler
+from tests.pipeline.search.spaces import search_config, space, suggestion
+
+CONFIG = search_config(space=space(), suggestions=(suggestion(lambda1=1e-3),))
+
+
+@pytest.fixture(autouse=True)
+def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.search.ledger.Sampler", partial(Sampler, memory=5))
+
+
+def on(storage: InMemoryStorage) -> Ledger:
+    return Ledger(storage, "study", CONFIG)
+
+
+def end(ledger: Ledger, number: int, psnr_db: float, flops: float) -> None:
+    ledger.finish(number, {"psnr_db": psnr_db, "flops_ratio_m27": flops})
+
+
+def search(storage: InMemoryStorage, trials: int, reopen: bool = False) -> Ledger:
+    """Trials one after another; every seventh fails, every ninth is stopped."""
+    ledger = on(storage)
+    for index in range(trials):
+        if reopen:
+            ledger = on(storage)
+        number, point = ledger.ask()
+        assert number == index
+        if index % 7 == 6:
+            ledger.fail(number, "diverged")
+        elif index % 9 == 8:
+            ledger.stop(number, {})
+        else:
+            end(ledger, number, 20 + point.lambda1 * 1e3 - index % 3, point.lambda1 * 50)
+    return ledger
+
+
+def study(storage: InMemoryStorage) -> optuna.Study:
+    return optuna.load_study(study_name="study", storage=storage)
+
+
+def points(storage: InMemoryStorage) -> list[dict[str, Any]]:
+    return [trial.params for trial in study(storage).trials]
+
+
+def test_a_search_begun_anew_before_every_trial_draws_what_one_in_one_piece_does() -> None:
+    whole, pieces = InMemoryStorage(), InMemoryStorage()
+    search(whole, 34)
+    search(pieces, 34, reopen=True)
+    assert points(whole) == points(pieces)
+    assert len({str(point) for point in points(whole)}) == 34
+
+
+@pytest.mark.parametrize("trials", [4, 5, 9, 10, 23, 30])
+def test_it_sees_the_last_trials_and_the_pareto_set_of_those_before(trials: int) -> None:
+    ledger = search(storage := InMemoryStorage(), trials)
+    ledger.ask()
+    seen = ledger._sampler.seen()
+    recent = max(0, (trials // 5 - 1) * 5)
+    before = optuna.create_study(directions=study(storage).directions)
+    before.add_trials(t for t in study(storage).trials[:recent] if t.state == TrialState.COMPLETE)
+    front = [tuple(trial.values) for trial in before.best_trials]
+    assert sorted(tuple(seen[n].values) for n in seen if n < recent) == sorted(front)
+    assert [n for n in seen if n >= recent] == list(range(recent, trials + 1))
+    assert all(seen[n].params == study(storage).trials[n].params for n in seen)
+
+
+def test_a_trial_that_runs_for_long_is_seen_until_it_ends() -> None:
+    ledger = on(InMemoryStorage())
+    slow, _ = ledger.ask()
+    for index in range(40):
+        end(ledger, ledger.ask()[0], 20.0 - index, 0.5)  # the first dominates the others
+    assert ledger._sampler.seen()[slow].state == TrialState.RUNNING
+    end(ledger, slow, 10.0, 0.9)
+    assert ledger._sampler.seen()[slow].state == TrialState.COMPLETE
+    for _ in range(10):
+        end(ledger, ledger.ask()[0], 1.0, 0.9)
+    assert slow not in ledger._sampler.seen()
+
+
+def test_what_it_sees_does_not_grow() -> None:
+    ledger = on(InMemoryStorage())
+    sizes = []
+    for index in range(60):
+        end(ledger, ledger.ask()[0], 20.0 - index, 0.5)
+        sizes.append(len(ledger._sampler.seen()))
+    assert max(sizes) <= 2 * 5 + 1
+
+
+def test_a_suggestion_is_not_drawn_again_when_its_trial_is_out_of_sight() -> None:
+    storage = InMemoryStorage()
+    ledger = on(storage)
+    number, point = ledger.ask()
+    assert point.lambda1 == 1e-3
+    end(ledger, number, 1.0, 0.9)
+    for _ in range(15):
+        end(ledger, ledger.ask()[0], 20.0, 0.5)
+    again = on(storage)
+    assert 0 not in again._sampler.seen()
+    assert again.ask()[1].lambda1 != 1e-3
