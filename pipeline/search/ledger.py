@@ -73,7 +73,7 @@ class Ledger:
         trials = self._trials()
         for trial in trials:
             self._remember(trial)
-        self._left = self._trials(TrialState.RUNNING)
+        self._left = [trial for trial in trials if trial.state == TrialState.RUNNING]
         self._sampler = Sampler(config, directions, trials)
 
     def _remember(self, trial: FrozenTrial) -> None:

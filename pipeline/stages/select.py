@@ -66,7 +66,8 @@ def show_in_tracker(context: Context, front: set[int], objectives: list[str]) ->
     """Tag each trial's run with `pareto`, and make the ready-made view of them."""
     parent = last_run_id(context.root, "search")
     runs = context.tracker.find({"stage": TRIAL_STAGE, "mlflow.parentRunId": parent}) if parent else []
-    mark_pareto(context.tracker, {run.id: int(run.tags["number"]) in front for run in runs if "number" in run.tags})
+    trials = [run for run in runs if "number" in run.tags]
+    mark_pareto(context.tracker, trials, {run.id for run in trials if int(run.tags["number"]) in front})
     pareto_view(context.tracker, parent, [COSTS[cost] for cost in objectives])
 
 

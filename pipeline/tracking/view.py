@@ -7,7 +7,7 @@ the version is pinned and tests/slow/test_pareto_view.py opens the page in a bro
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -34,17 +34,19 @@ _COLUMNS = (
 )
 
 
-def mark_pareto(tracker: Tracker, on_front: Mapping[str, bool]) -> None:
-    """Tag trial runs `pareto = true|false`, colour those on the front, and put each one's figures into its name.
+def mark_pareto(tracker: Tracker, trials: Iterable[Found], front: Container[str]) -> None:
+    """Tag these runs `pareto = true|false`, colour those on the front, and put each one's figures into its name.
 
     The list of runs beside MLflow's charts shows names alone, so `trial-03` becomes `trial-03 · 26.55 dB · 10.0 %`
     (PSNR, and FLOPs at M = 27 of dense), where both are recorded.
+
+    Args:
+        front: ids of the runs on it.
     """
-    for trial in tracker.find({STAGE: TRIAL_STAGE}):
-        if trial.id in on_front:
-            on = on_front[trial.id]
-            tags = {PARETO: str(on).lower(), _COLOUR: ON_FRONT if on else OFF_FRONT, _NAME: _labelled(trial)}
-            tracker.run(trial.id).tags(tags)
+    for trial in trials:
+        on = trial.id in front
+        tags = {PARETO: str(on).lower(), _COLOUR: ON_FRONT if on else OFF_FRONT, _NAME: _labelled(trial)}
+        tracker.run(trial.id).tags(tags)
 
 
 def pareto_view(tracker: Tracker, parent: str | None = None, costs: Sequence[str] = (_FLOPS,)) -> None:

@@ -267,7 +267,7 @@ class TestParetoView:
         for index, trial in enumerate(trials[:2]):
             trial.metrics({"psnr_db": 26 + index, "flops_ratio_m27": 0.1})
         for _ in range(2):
-            mark_pareto(tracker, {trials[0].id: False, trials[1].id: True, trials[2].id: False})
+            mark_pareto(tracker, tracker.find(), {trials[1].id})
         found = {run.id: run for run in tracker.find()}
         assert [found[t.id].name for t in trials] == [
             "trial-0 · 26.00 dB · 10.0 %",

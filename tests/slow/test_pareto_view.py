@@ -49,7 +49,7 @@ TRIALS = [
 def record_a_search(root: Path) -> None:
     tracker = open_tracker("tatsnet", root)
     with stage_run(tracker, "search", {"trials": len(TRIALS)}, root=root) as search:
-        marks = {}
+        front = set()
         for index, (share, psnr_db, on_front) in enumerate(TRIALS):
             tags = {"variant": "TA+TSNet" if index % 3 else "TSNet"}
             trial = tracker.start(
@@ -59,8 +59,9 @@ def record_a_search(root: Path) -> None:
             figures = {"psnr_db": psnr_db, "flops_ratio_m27": share, "flops_ratio_m1": share + 0.1}
             trial.metrics({**figures, "shared_layers_pct": 90.0 - 6 * index})
             trial.finish()
-            marks[trial.id] = on_front
-        mark_pareto(tracker, marks)
+            if on_front:
+                front.add(trial.id)
+        mark_pareto(tracker, tracker.find({"stage": TRIAL_STAGE}), front)
         pareto_view(tracker, search.id)
 
 
