@@ -1,13 +1,15 @@
 """The real search with and without early stopping: hypervolume and iterations, side by side.
 
-Runs the search stage of a prepared project as `dvc repro` would, in copies of its folder, for each seed once without
-and once with the rule. Or, with --recorded, it takes the searches without the rule from what `benchmarks.searchers` has
-recorded of TPE: then those with the rule have as many trials, and no suggestions either.
+Runs the search stage of a prepared project as `dvc repro` would, in copies of its folder, for each seed without and
+with the rule, once or --repeats times: trials end in another order from run to run. Or, with --recorded, it takes the
+searches without the rule from what `benchmarks.searchers` has recorded of TPE: then those with the rule have as many
+trials, and no suggestions either.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 import statistics
@@ -70,6 +72,12 @@ def searched(root: Path, params: Params, seed: int, stopping: Stopping) -> dict[
     }
 
 
+def mean_and_error(shares: Sequence[float]) -> str:
+    """Mean in percent, with its standard error where there are several."""
+    error = f" ± {statistics.stdev(shares) / len(shares) ** 0.5:.1%}" if len(shares) > 1 else ""
+    return f"{statistics.mean(shares):.1%}{error}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Search, print the table."""
     parser = argparse.ArgumentParser(
@@ -79,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--root", type=Path, default=Path(), help="project folder with data/ and models/supernet")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--repeats", type=int, default=1, help="searches of each seed (default %(default)s)")
     parser.add_argument("--rungs", type=float, nargs="+", required=True, help="tenths, as search.stopping.rungs")
     parser.add_argument("--keep", type=float, required=True, help="as search.stopping.keep")
     parser.add_argument("--recorded", type=Path, metavar="OUT", help="folder of recorded searches")
@@ -89,14 +98,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     rules = {"without": Stopping(rungs=(), keep=args.keep), "with": Stopping(rungs=tuple(args.rungs), keep=args.keep)}
     known = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
     floor_db = json.loads((args.root / FIGURES).read_text())["input_psnr_db"]
-    for seed in args.seeds:
+    for repeat, seed in itertools.product(range(args.repeats), args.seeds):
         if args.recorded:
             curves = args.recorded / f"tpe-{seed}.json"
-            known[f"without {seed}"] = found = recorded(curves, params, floor_db)
+            known[f"without {seed} {repeat}"] = found = recorded(curves, params, floor_db)
             wanted = found["trials"]["finished"]
             params = replace(params, search=replace(params.search, suggestions=(), trials=wanted))
         for name, stopping in rules.items():
-            key = f"{name} {seed}"
+            key = f"{name} {seed} {repeat}"
             if key not in known:
                 known[key] = searched(args.root, params, seed, stopping)
                 print(key, known[key], file=sys.stderr, flush=True)
@@ -105,15 +114,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("| seed | trials | hypervolume without | with | kept | iterations | finished, stopped, failed |")
     print("|--:|--:|--:|--:|--:|--:|:--|")
     kept, used = [], []
-    for seed in args.seeds:
-        whole, part = known[f"without {seed}"], known[f"with {seed}"]
+    for seed, repeat in itertools.product(args.seeds, range(args.repeats)):
+        whole, part = known[f"without {seed} {repeat}"], known[f"with {seed} {repeat}"]
         kept.append(part["hypervolume"] / whole["hypervolume"])
         used.append(part["iterations"] / whole["iterations"])
         ends = ", ".join(str(part["trials"][state]) for state in ("finished", "stopped", "failed"))
         trials = whole["trials"]["finished"]
         volumes = f"{whole['hypervolume']:.3f} | {part['hypervolume']:.3f}"
         print(f"| {seed} | {trials} | {volumes} | {kept[-1]:.1%} | {used[-1]:.1%} | {ends} |")
-    print(f"| mean | | | | {statistics.mean(kept):.1%} | {statistics.mean(used):.1%} | |")
+    print(f"| mean | | | | {mean_and_error(kept)} | {mean_and_error(used)} | |")
     return 0
 
 
