@@ -146,7 +146,7 @@ def record(root: Path, params: Params, sampler: str, seed: int, trials: int, out
                 if curve["state"] == "finished":
                     ledger.finish(number, {"psnr_db": psnr_db, "flops_ratio_m27": flops})
                 else:
-                    ledger.fail(number, str(curve["reason"]))
+                    ledger.fail(number, str(curve["reason"]), infeasible=True)
                 print(f"{sampler} {seed}: {number} {curve['state']} {psnr_db:.2f} dB {flops:.1%}", file=sys.stderr)
     return [curves[number] for number in sorted(curves)]
 

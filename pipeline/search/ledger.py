@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline.config import SearchConfig
 from pipeline.errors import UserError
 from pipeline.search.pareto import COSTS
-from pipeline.search.sampler import POINT, Sampler
+from pipeline.search.sampler import INFEASIBLE, POINT, Sampler
 from pipeline.search.space import Point
 
 _REASON, _RECORD, _SCORES = "reason", "record", "scores"
@@ -134,14 +134,22 @@ class Ledger:
         self._set(number, _RECORD, record)
         self._tell(number, TrialState.PRUNED)
 
-    def fail(self, number: int, reason: str, record: dict[str, Any] | None = None) -> None:
-        """An end that does not count, with its reason."""
+    def fail(self, number: int, reason: str, record: dict[str, Any] | None = None, *, infeasible: bool = False) -> None:
+        """An end that does not count, with its reason.
+
+        Args:
+            infeasible: whether the point is to blame; the sampler keeps away from such.
+        """
         self._set(number, _REASON, reason)
         self._set(number, _RECORD, record or {})
-        self._tell(number, TrialState.FAIL)
+        if infeasible:
+            self._set(number, INFEASIBLE, True)
+        self._tell(number, TrialState.FAIL, infeasible=infeasible)
 
-    def _tell(self, number: int, state: TrialState, values: list[float] | None = None) -> None:
-        self._sampler.tell(number, state, values)
+    def _tell(
+        self, number: int, state: TrialState, values: list[float] | None = None, infeasible: bool = False
+    ) -> None:
+        self._sampler.tell(number, state, values, infeasible)
         self._storage.set_trial_state_values(self._ids[number], state, values)
         self._become(number, state)
         if state == TrialState.FAIL:

@@ -129,7 +129,7 @@ class LedgerSearcher(Searcher):
         elif end == "stopped":
             self._ledger.stop(asked.number, record)
         elif end == "failed":
-            self._ledger.fail(asked.number, reason, record)
+            self._ledger.fail(asked.number, reason, record, infeasible=bool(result and "failed" in result))
         if end in ("stopped", "failed"):
             self._store.forget(asked.key)
         self._spending.ended(trial_id, record.get("usd"))

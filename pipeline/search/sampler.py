@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 
 import optuna
 from optuna.samplers import TPESampler
@@ -18,6 +19,9 @@ MEMORY = 250
 
 POINT = "point"
 """The trial's attribute that holds its point."""
+
+INFEASIBLE = "infeasible"
+"""The attribute of a failed trial whose point is to blame: True."""
 
 
 class Sampler:
@@ -64,9 +68,15 @@ class Sampler:
         self._numbers.append(number)
         return point, self._copy.get_trials(deepcopy=False)[trial.number]
 
-    def tell(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
-        """A drawn trial's end."""
-        self._copy.tell(self._numbers.index(number), values, state)
+    def tell(
+        self, number: int, state: TrialState, values: Sequence[float] | None = None, infeasible: bool = False
+    ) -> None:
+        """A drawn trial's end.
+
+        Args:
+            infeasible: it failed for its point, which is worse then than any that finished; else it tells nothing.
+        """
+        self._copy.tell(self._numbers.index(number), values, TrialState.PRUNED if infeasible else state)
 
     def seen(self) -> dict[int, FrozenTrial]:
         """What the next draw rests on, by the study's numbers; the trials' own are their places in the copy."""
@@ -88,5 +98,14 @@ class Sampler:
 
     def _study(self, trials: Sequence[FrozenTrial]) -> optuna.Study:
         study = optuna.create_study(storage=InMemoryStorage(), directions=self._directions)
-        study.add_trials(trials)
+        study.add_trials([_as_seen(trial) for trial in trials])
         return study
+
+
+def _as_seen(trial: FrozenTrial) -> FrozenTrial:
+    """A trial of an infeasible point as a stopped one: TPE would not look at it otherwise."""
+    if trial.state != TrialState.FAIL or not trial.user_attrs.get(INFEASIBLE):
+        return trial
+    seen = copy(trial)
+    seen.state = TrialState.PRUNED
+    return seen

@@ -31,7 +31,7 @@ def end(ledger: Ledger, number: int, psnr_db: float, flops: float) -> None:
 
 
 def search(storage: InMemoryStorage, trials: int, reopen: bool = False) -> Ledger:
-    """Trials one after another; every seventh fails, every ninth is stopped."""
+    """Trials one after another; every seventh fails, by turns for its point; every ninth is stopped."""
     ledger = on(storage)
     for index in range(trials):
         if reopen:
@@ -39,7 +39,7 @@ def search(storage: InMemoryStorage, trials: int, reopen: bool = False) -> Ledge
         number, point = ledger.ask()
         assert number == index
         if index % 7 == 6:
-            ledger.fail(number, "diverged")
+            ledger.fail(number, "failed", infeasible=index % 2 == 0)
         elif index % 9 == 8:
             ledger.stop(number, {})
         else:
@@ -110,3 +110,37 @@ def test_a_suggestion_is_not_drawn_again_when_its_trial_is_out_of_sight() -> Non
     again = on(storage)
     assert 0 not in again._sampler.seen()
     assert again.ask()[1].lambda1 != 1e-3
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_it_keeps_away_from_infeasible_points(reopened: bool) -> None:
+    def drawn(blamed: bool) -> list[float]:
+        """lambda1 of what comes after a dozen trials of which those in the upper half of its range fail."""
+        storage = InMemoryStorage()
+        ledger = on(storage)
+        low, high = CONFIG.space.lambda1.low, CONFIG.space.lambda1.high
+        middle, after = (low * high) ** 0.5, []
+        for index in range(40):
+            if reopened:
+                ledger = on(storage)
+            number, point = ledger.ask()
+            if point.lambda1 > middle:
+                ledger.fail(number, "failed", infeasible=blamed)
+            else:
+                end(ledger, number, 20 + point.lambda1 * 1e3, 0.5)  # the best is where it begins to fail
+            if index >= 12:
+                after.append(point.lambda1)
+        return [value for value in after if value > middle]
+
+    assert len(drawn(blamed=True)) < len(drawn(blamed=False))
+
+
+def test_a_failed_trial_stays_failed_in_the_study_whoever_is_to_blame() -> None:
+    ledger = on(storage := InMemoryStorage())
+    for infeasible in (True, False):
+        ledger.fail(ledger.ask()[0], "failed", infeasible=infeasible)
+    again = on(storage)
+    assert [trial.state for trial in study(storage).trials] == [TrialState.FAIL] * 2
+    assert (again.failed, again.stopped) == (2, 0)
+    for seen in (ledger._sampler.seen(), again._sampler.seen()):
+        assert [trial.state for trial in seen.values()] == [TrialState.PRUNED, TrialState.FAIL]
