@@ -204,7 +204,7 @@ def test_what_the_sampler_sees_is_what_stands_in_the_study(path: Path) -> None:
         ends = (
             lambda number: ledger.finish(number, record(20.0 + number)),
             lambda number: ledger.stop(number, record()),
-            lambda number: ledger.fail(number, "diverged"),
+            lambda number: ledger.fail(number, "the worker died"),
         )
         if index < 7:
             ends[index % 3](number)

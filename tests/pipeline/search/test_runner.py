@@ -13,6 +13,7 @@ import optuna
 import pytest
 import ray
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
+from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from pipeline.config import Limits, Stopping
@@ -126,6 +127,8 @@ def test_a_failed_trial_is_told_with_its_reason_and_replaced(
     assert row["reason"].startswith(reason)
     assert ("psnr_db" in row["metrics"]) is ("record" in (result or {}))
     assert witness.told[-1] == ("failed", 0, row["reason"])
+    blamed = not reason.startswith("the worker died")
+    assert ledger._sampler.seen()[0].state == (TrialState.PRUNED if blamed else TrialState.FAIL)
     assert isinstance(search.suggest("b"), dict)
     search.on_trial_complete("b", {"record": text()})
     assert search.suggest("c") == Searcher.FINISHED
