@@ -47,6 +47,8 @@ class Sampler:
         self._config, self._directions, self._memory = config, list(directions), memory
         drawn = [trial.params for trial in trials]
         self._suggestions = [point for point in first_points(config) if point not in drawn]
+        failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+        self._infeasible = {trial.number for trial in failed if trial.user_attrs.get(INFEASIBLE)}
         self._see({trial.number: trial for trial in trials}, len(trials))
 
     def draw(self, number: int) -> tuple[Point, FrozenTrial]:
@@ -57,7 +59,7 @@ class Sampler:
             self._copy.enqueue_trial(self._suggestions.pop(0))
         self._copy.sampler = TPESampler(
             seed=self._config.seed + number,
-            n_startup_trials=max(4, len(self._config.suggestions)),
+            n_startup_trials=max(4, len(self._config.suggestions)) + len(self._infeasible.intersection(self._numbers)),
             multivariate=True,
             group=True,
             constant_liar=True,
@@ -76,6 +78,8 @@ class Sampler:
         Args:
             infeasible: it failed for its point, which is worse then than any that finished; else it tells nothing.
         """
+        if infeasible:
+            self._infeasible.add(number)
         self._copy.tell(self._numbers.index(number), values, TrialState.PRUNED if infeasible else state)
 
     def seen(self) -> dict[int, FrozenTrial]:
@@ -87,7 +91,8 @@ class Sampler:
         recent = (number // self._memory - 1) * self._memory
         front = self._front({n: trial for n, trial in trials.items() if n < recent})
         self._numbers = [n for n in trials if n >= recent or n in front or trials[n].state == TrialState.RUNNING]
-        self._copy = self._study([trials[n] for n in self._numbers])
+        seen = [_stopped(trials[n]) if n in self._infeasible else trials[n] for n in self._numbers]
+        self._copy = self._study(seen)
 
     def _front(self, trials: Mapping[int, FrozenTrial]) -> set[int]:
         finished = {n: trial for n, trial in trials.items() if trial.state == TrialState.COMPLETE}
@@ -98,14 +103,12 @@ class Sampler:
 
     def _study(self, trials: Sequence[FrozenTrial]) -> optuna.Study:
         study = optuna.create_study(storage=InMemoryStorage(), directions=self._directions)
-        study.add_trials([_as_seen(trial) for trial in trials])
+        study.add_trials(trials)
         return study
 
 
-def _as_seen(trial: FrozenTrial) -> FrozenTrial:
-    """A trial of an infeasible point as a stopped one: TPE would not look at it otherwise."""
-    if trial.state != TrialState.FAIL or not trial.user_attrs.get(INFEASIBLE):
-        return trial
-    seen = copy(trial)
-    seen.state = TrialState.PRUNED
-    return seen
+def _stopped(trial: FrozenTrial) -> FrozenTrial:
+    """The same as a stopped trial: TPE takes such as worse than all that finished, and does not look at failed ones."""
+    stopped = copy(trial)
+    stopped.state = TrialState.PRUNED
+    return stopped

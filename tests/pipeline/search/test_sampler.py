@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 
 from pipeline.search.ledger import Ledger
 from pipeline.search.sampler import Sampler
+from pipeline.search.space import sample
 from tests.pipeline.search.spaces import search_config, space, suggestion
 
 CONFIG = search_config(space=space(), suggestions=(suggestion(lambda1=1e-3),))
@@ -144,3 +145,36 @@ def test_a_failed_trial_stays_failed_in_the_study_whoever_is_to_blame() -> None:
     assert (again.failed, again.stopped) == (2, 0)
     for seen in (ledger._sampler.seen(), again._sampler.seen()):
         assert [trial.state for trial in seen.values()] == [TrialState.PRUNED, TrialState.FAIL]
+
+
+def test_while_nothing_but_failures_is_known_it_draws_at_random() -> None:
+    """TPE would take the first infeasible points as the best that it knows, and stay with them."""
+    storage = InMemoryStorage()
+    ledger = on(storage)
+    for _ in range(30):
+        ledger.fail(ledger.ask()[0], "failed", infeasible=True)
+    drawn = optuna.create_study(directions=study(storage).directions)
+    for number, point in enumerate(points(storage)[1:], start=1):  # the first was suggested
+        drawn.sampler = optuna.samplers.RandomSampler(seed=CONFIG.seed + number)
+        trial = drawn.ask()
+        sample(trial, CONFIG.space, CONFIG.variants)
+        assert trial.params == point
+
+
+def test_a_driver_that_died_while_it_wrote_down_an_infeasible_point_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = InMemoryStorage()
+    with monkeypatch.context() as patch:
+
+        def dies(*arguments: Any) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(storage, "set_trial_state_values", dies)
+        ledger = on(storage)
+        number, point = ledger.ask()
+        with pytest.raises(KeyboardInterrupt):
+            ledger.fail(number, "failed", infeasible=True)
+    again = on(storage)
+    assert again.ask() == (number, point)
+    assert again._sampler.seen()[number].state == TrialState.RUNNING
+    end(again, number, 20.0, 0.5)
+    assert again.finished == 1
