@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tatsnet.architecture import NetworkConfig
-from tatsnet.gated import gated_blocks, gated_relu
+from tatsnet.gated import Convolution, gated_blocks, gated_pair
 
 MEAN_TASK = 0.5
 """Where a shared block's residual scaling is fixed: it folds into the convolution, so the module is gone."""
@@ -105,12 +105,18 @@ class SuperNetwork(nn.Module):
             for block, scale in zip(blocks, scales_BKC[..., None, None].unbind(1), strict=True):
                 stream = torch.addcmul(stream, block.conv2(F.relu(block.conv1(stream))), scale)
         else:
-            convolutions = [(conv.weight, conv.bias) for block in blocks for conv in (block.conv1, block.conv2)]
-            stream = gated_blocks(stream, gates_BNC, scales_BKC, cast(list[tuple[Tensor, Tensor]], convolutions))
-        hidden = self.up(F.pixel_shuffle(self.tail(stream), 2))
-        kept = F.relu(hidden) if gates_BNC is None else gated_relu(hidden, gates_BNC[:, -1, :, None, None])
-        out: Tensor = self.out(kept)
-        return out
+            before_BNC, up_B1C = gates_BNC.split_with_sizes([gates_BNC.shape[1] - 1, 1], dim=1)
+            convolutions = [_tensors(conv) for block in blocks for conv in (block.conv1, block.conv2)]
+            stream = gated_blocks(stream, before_BNC, scales_BKC, convolutions)
+        shuffled = F.pixel_shuffle(self.tail(stream), 2)
+        if gates_BNC is None:
+            out: Tensor = self.out(F.relu(self.up(shuffled)))
+            return out
+        return gated_pair(shuffled, up_B1C.squeeze(1), _tensors(self.up), _tensors(self.out))
+
+
+def _tensors(conv: nn.Conv2d) -> Convolution:
+    return conv.weight, cast(Tensor, conv.bias)
 
 
 def pad_even(image_BCHW: Tensor) -> Tensor:
