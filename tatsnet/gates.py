@@ -26,13 +26,17 @@ class _Gate(torch.autograd.Function):
         ctx.save_for_backward(preference)
         on = preference > 0
         if least > 0:
-            on |= preference >= preference.topk(min(least, preference.shape[-1]), dim=-1).values[..., -1:]
+            # topk is slow: only where channels are missing, unless a GPU would have to wait for the answer
+            short = on.sum(-1) < least if on.is_cpu else ...
+            few = preference[short]
+            if len(few):
+                on[short] |= few >= few.topk(min(least, few.shape[-1]), dim=-1).values[..., -1:]
         return on.to(preference.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (preference,) = ctx.saved_tensors
-        return torch.ops.aten.sigmoid_backward(grad, preference.sigmoid()), None
+        return torch.ops.aten.sigmoid_backward.default(grad, preference.sigmoid()), None
 
 
 def gate(preference: Tensor, min_channels: int = 0) -> Tensor:

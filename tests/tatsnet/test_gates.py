@@ -47,6 +47,16 @@ def test_gate_counts_each_selection_point_alone() -> None:
     assert gate(preference, 1).tolist() == [[[1, 0], [1, 0]], [[0, 1], [1, 1]]]
 
 
+@pytest.mark.parametrize("least", [1, 3, 5])
+def test_points_with_and_without_too_few_channels_side_by_side(least: int) -> None:
+    preference = torch.randn(40, 3, 8, generator=torch.Generator().manual_seed(0)) - 0.5
+    lowest = preference.sort(dim=-1).values[..., -least, None]
+    few = (preference > 0).sum(-1) < least
+    assert few.any()
+    assert not few.all()
+    assert torch.equal(gate(preference, least), ((preference > 0) | (preference >= lowest)).float())
+
+
 @pytest.mark.parametrize("least", [0, 2])
 def test_gate_backward_is_the_derivative_of_the_sigmoid(least: int) -> None:
     preference = torch.tensor([0.0, 2.0, -1.0, -30.0], requires_grad=True)
