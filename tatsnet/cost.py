@@ -1,6 +1,6 @@
 """FLOPs of a dense, a masked or an extracted network (paper eq. 1-4); two per multiply-add, convolutions only.
 
-Shapes: B tasks, N selection points, K convolutions.
+Shapes: B tasks, N selection points.
 """
 
 from __future__ import annotations
@@ -40,23 +40,32 @@ def controller_flops(network: NetworkConfig, hidden: int) -> float:
 class CostModel:
     """Cost of gate patterns as a share of the dense network's, differentiable in the gates.
 
+    A convolution's cost stands at the selection point that settles whether it is shared (`Conv.shared_from`): the
+    channels kept there, times those at the convolution's other end.
+
     Args:
         network: the super network.
     """
 
     def __init__(self, network: NetworkConfig, device: torch.device | None = None) -> None:
         convs = convolutions(network)
-        fixed = sorted({c.inputs for c in convs if c.fan_in is None} | {c.outputs for c in convs if c.fan_out is None})
-        column = {count: network.points + i for i, count in enumerate(fixed)}
-        weight = torch.tensor([c.area for c in convs], dtype=torch.float64)
-        weight /= sum(c.inputs * c.outputs * c.area for c in convs)
-        self._fixed = torch.tensor(fixed, dtype=torch.float32, device=device)
-        ins = [column[c.inputs] if c.fan_in is None else c.fan_in for c in convs]
-        outs = [column[c.outputs] if c.fan_out is None else c.fan_out for c in convs]
-        chosen = torch.eye(network.points + len(fixed), device=device)
-        self._ins, self._outs = chosen[:, ins], chosen[:, outs]
-        self._last = torch.tensor([c.shared_from - 1 for c in convs], device=device)
-        self._weight = weight.to(torch.float32).to(device)
+        dense = sum(c.inputs * c.outputs * c.area for c in convs)
+        fixed_N = torch.zeros(network.points, dtype=torch.float64)
+        pairs_NN = torch.zeros(network.points, network.points, dtype=torch.float64)
+        for conv in convs:
+            at = conv.shared_from - 1
+            other, channels = (conv.fan_in, conv.inputs) if conv.fan_out == at else (conv.fan_out, conv.outputs)
+            if other is None:
+                fixed_N[at] += channels * conv.area / dense
+            else:
+                pairs_NN[other, at] += conv.area / dense
+        self._fixed_N = fixed_N.to(device, torch.float32)
+        self._pairs_NN = pairs_NN.to(device, torch.float32)
+
+    def _by_point(self, counts_BN: Tensor) -> Tensor:
+        """Shares of the dense cost, B x N: each convolution's at the point that settles whether it is shared."""
+        dtype = counts_BN.dtype
+        return counts_BN * torch.addmm(self._fixed_N.to(dtype), counts_BN, self._pairs_NN.to(dtype))
 
     def parts(self, counts_BN: Tensor, shared_N: Tensor) -> tuple[Tensor, Tensor]:
         """Shares of the dense cost: (task-agnostic part, task-specific part), each of length B.
@@ -65,16 +74,14 @@ class CostModel:
             counts_BN: kept channels per task and selection point.
             shared_N: phi, True where a selection point is task-agnostic.
         """
-        counts = torch.cat([counts_BN, self._fixed.to(counts_BN.dtype).expand(len(counts_BN), -1)], dim=1)
-        inputs_BK, outputs_BK = counts @ self._ins.to(counts.dtype), counts @ self._outs.to(counts.dtype)
-        cost_BK = inputs_BK * outputs_BK * self._weight.to(counts_BN.dtype)
-        once_K = shared_N[self._last].to(cost_BK.dtype)
-        return cost_BK @ once_K, cost_BK @ (1 - once_K)
+        cost_BN = self._by_point(counts_BN)
+        once_N = shared_N.to(cost_BN.dtype)
+        return cost_BN @ once_N, cost_BN @ (1 - once_N)
 
     def resource(self, counts_BN: Tensor, shared_N: Tensor, effects: int) -> Tensor:
         """R1: eq. 4 as a share of the dense cost, averaged over the batch's tasks; the shared part counts 1/M."""
-        once, each = self.parts(counts_BN, shared_N)
-        return (once / effects + each).mean()
+        paid_N = 1 - (1 - 1 / effects) * shared_N.to(counts_BN.dtype)
+        return self._by_point(counts_BN).mean(0) @ paid_N
 
 
 @dataclass(frozen=True, kw_only=True)
