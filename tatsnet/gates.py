@@ -149,7 +149,7 @@ class Consensus(nn.Module):
 
     def gather(self, preference_BNC: Tensor) -> Tensor:
         """Eq. 7: move z^a towards the batch's mean preference; the gradient flows through the batch's share."""
-        moved = (1 - self.ema) * self.preference_NC.detach() + self.ema * preference_BNC.mean(0)
+        moved = torch.lerp(self.preference_NC, preference_BNC.mean(0), self.ema)
         self.preference_NC.copy_(moved.detach())
         return moved
 
@@ -181,4 +181,4 @@ class Consensus(nn.Module):
 
 def prefix(holds_N: Tensor) -> Tensor:
     """True up to the first False."""
-    return holds_N.to(torch.int64).cumprod(0).bool()
+    return holds_N.cummin(0).values

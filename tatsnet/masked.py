@@ -100,12 +100,13 @@ class MaskedNetwork(nn.Module):
         searched = phase is not Phase.FROZEN
         agnostic_preference = self.consensus.gather(preference) if searched else self.consensus.preference_NC
         gates = open_channels(torch.cat([preference, agnostic_preference[None]]), self.method)
-        task, agnostic = gates[:-1], gates[-1]
+        task, common = gates.split_with_sizes([len(preference), 1])
+        agnostic = common.squeeze(0)
         shared = self._search_shared(task, agnostic, phase) if searched else self.fixed_shared_N
         if self.method.tied:
             effective = self._tied(preference, agnostic_preference, shared)
         else:
-            effective = torch.where(shared[:, None], agnostic, task)
+            effective = torch.lerp(task, agnostic, shared[:, None].to(task.dtype))
         return Gates(task, agnostic, shared, effective)
 
     def _tied(self, preference_BNC: Tensor, agnostic_preference_NC: Tensor, shared_N: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ def disagreement(gates: Gates) -> Tensor:
     """
     apart_N = (gates.task_BNC - gates.agnostic_NC).abs().mean(dim=(0, 2))
     before_N = torch.cat([gates.shared_N.new_ones(1), gates.shared_N[:-1]])
-    return (apart_N * before_N).sum()
+    return apart_N @ before_N.to(apart_N.dtype)
 
 
 def search_loss(
@@ -90,4 +90,5 @@ def search_loss(
     l1 = (restored_BCHW - target_BCHW).abs().mean()
     r1 = cost.resource(gates.effective_BNC.sum(-1), gates.shared_N, effects)
     r2 = disagreement(gates) if objective.variant.shares else torch.zeros_like(l1)
-    return Loss(l1 + objective.lambda1 * r1 + objective.lambda2 * r2, l1, r1, r2)
+    total = l1.add(r1, alpha=objective.lambda1).add(r2, alpha=objective.lambda2)
+    return Loss(total, l1, r1, r2)

@@ -72,11 +72,11 @@ class SuperNetwork(nn.Module):
     def scales(self, task_BD: Tensor, shared_N: Tensor | None = None) -> Tensor:
         """Residual scales, B x blocks x C; a shared block's is fixed at the mean task."""
         blocks, width = self.config.blocks, self.config.width
-        scale: Tensor = self.local_scale(task_BD).view(-1, blocks, width)
         if shared_N is None:
-            return scale
-        fixed = self.local_scale(torch.full_like(task_BD[:1], MEAN_TASK)).view(1, blocks, width)
-        return torch.where(shared_N[3 : 3 * blocks + 1 : 3, None], fixed, scale)
+            return cast(Tensor, self.local_scale(task_BD)).view(-1, blocks, width)
+        with_mean = self.local_scale(F.pad(task_BD, (0, 0, 0, 1), value=MEAN_TASK)).view(-1, blocks, width)
+        scale, fixed = with_mean.split_with_sizes([len(task_BD), 1])
+        return torch.lerp(scale, fixed, shared_N[3 : 3 * blocks + 1 : 3, None].to(scale.dtype))
 
     def forward(
         self, image_BCHW: Tensor, task_BD: Tensor, gates_BNC: Tensor | None = None, shared_N: Tensor | None = None

@@ -283,6 +283,14 @@ def test_canonical_patterns_leave_the_function_unchanged(points: int, seed: int)
     assert (expected - image).abs().max() > 1e-3
 
 
+def test_what_is_saved_beside_the_weights() -> None:
+    """Checkpoints have these names."""
+    model = masked()
+    weights = {name for name, _ in model.named_parameters()}
+    gathered = {f"consensus.{name}" for name in ("preference_NC", "agreement_N", "slow_N", "slow_weight")}
+    assert model.state_dict().keys() - weights == gathered | {"fixed_shared_N", "is_frozen"}
+
+
 def test_a_frozen_model_is_saved_and_loaded_whole() -> None:
     model, other = with_agreement(masked(), 4), masked(spread=0.1)
     model.freeze(seeded())
