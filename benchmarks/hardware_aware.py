@@ -112,10 +112,10 @@ def works(
     yield DENSE, dense_work
     for name, model in models.items():
         network = ExtractedNetwork(slice_parts(model, tasks), runtime=runtime)
-        network.prepare(tasks)
 
         def work(network: ExtractedNetwork = network) -> int:
             encoded = network.encode(image_BCHW)
+            network.prepare(encoded, tasks)
             for task in tasks:
                 network.effect(encoded, task)
             return len(tasks)

@@ -94,10 +94,10 @@ def _some(mean: float, draw: random.Random, offered: Sequence[int]) -> Channels:
 def extracted_work(architecture: Architecture, runtime: Runtime, image: Tensor) -> Work:
     """27 effects of one encoded image."""
     network = ExtractedNetwork(random_parts(architecture), runtime=runtime)
-    network.prepare(GRID)
 
     def work() -> int:
         encoded = network.encode(image)
+        network.prepare(encoded, GRID)
         for task in GRID:
             network.effect(encoded, task)
         return EFFECTS

@@ -74,6 +74,17 @@ def from_task(task: Sequence[float]) -> Degradation:
     return Degradation(4 * task[0], 50 * task[1], quality if quality <= 100 else None)
 
 
+def check_task(task: Sequence[float]) -> Task:
+    """A task vector as three numbers.
+
+    Raises:
+        ValueError: not three numbers in [0, 1].
+    """
+    from_task(task)
+    deblur, denoise, dejpeg = (float(level) for level in task)
+    return deblur, denoise, dejpeg
+
+
 def from_levels(levels: Iterable[int]) -> Degradation:
     """The degradation at integer levels (0 .. 40, 0 .. 50, 0 .. 46) of the training grid."""
     blur, noise, jpeg = levels

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from tatsnet.architecture import Architecture, Channels, Conv, Pattern, canonical
 from tatsnet.bands import bytes_per_row, in_bands, reach, rows_within
-from tatsnet.degradation import Task, from_task
+from tatsnet.degradation import Task, check_task
 from tatsnet.files import Tensors
 from tatsnet.gates import Controller, own_gates
 from tatsnet.masked import to_pattern
@@ -23,11 +23,11 @@ from tatsnet.runtimes.api import Compiled, Runtime
 from tatsnet.runtimes.pytorch import TorchRuntime
 from tatsnet.sections_cache import SectionCache
 from tatsnet.settings import GateRule
-from tatsnet.slicing import slice_section, split, travelling
+from tatsnet.slicing import SMALL, slice_section, split, travelling, with_scales
 from tatsnet.steps import State, start
 from tatsnet.supernet import pad_even
 
-CACHED_PATTERNS = 64
+CACHED_SECTIONS = 64
 CACHED_TASKS = 1024
 BAND_BYTES = 2 * 2**30
 """An image whose convolutions would hold more than so much at a time is run in bands."""
@@ -89,6 +89,13 @@ class Encoded:
     width: int
 
 
+class Wanted(NamedTuple):
+    """Which task-specific section: a pattern's, for all its tasks, or that of one task alone."""
+
+    pattern: Pattern
+    task: Task | None
+
+
 class ExtractedNetwork:
     """Restores without masks: encode an image once, then ask for effects. May be used by several threads.
 
@@ -117,6 +124,7 @@ class ExtractedNetwork:
         self._files = dict(zip(architecture.patterns, parts.patterns, strict=True))
         self._band_bytes = band_bytes
         self._shared_convs, self._specific_convs = split(architecture)
+        self._has_scales = any(conv.name.endswith("conv2") for conv in self._specific_convs)
         self._incoming = travelling(self._shared_convs, architecture.patterns[0])
         try:
             self._shared = self.runtime.compile(self._shared_convs, architecture.patterns[0], (), parts.shared)
@@ -128,7 +136,7 @@ class ExtractedNetwork:
             raise ValueError(f"the network's weights do not fit its architecture: {error}") from error
         self.dtype = self._global_scale[0].dtype
         at_once = partial(self._make_section, TorchRuntime(self.device)) if self.runtime.compiles else None
-        self._sections = SectionCache(partial(self._make_section, self.runtime), at_once, CACHED_PATTERNS)
+        self._sections = SectionCache(partial(self._make_section, self.runtime), at_once, CACHED_SECTIONS)
         self._pattern = lru_cache(CACHED_TASKS)(self._find_pattern)
 
     def pattern(self, task: Sequence[float]) -> Pattern:
@@ -139,13 +147,13 @@ class ExtractedNetwork:
         """
         return self._pattern(check_task(task))
 
-    def prepare(self, tasks: Iterable[Sequence[float]]) -> None:
-        """Compile what the tasks need and wait for it; without that, PyTorch answers until it is there.
+    def prepare(self, encoded: Encoded, tasks: Iterable[Sequence[float]]) -> None:
+        """Compile what effects of an image need and wait for it; without that, PyTorch answers until it is there.
 
         Raises:
             ValueError: not task vectors.
         """
-        self._sections.prepare([self.pattern(task) for task in tasks])
+        self._sections.prepare([self._wanted(encoded, task) for task in tasks])
 
     @torch.inference_mode()
     def encode(self, image_BCHW: Tensor) -> Encoded:
@@ -172,14 +180,19 @@ class ExtractedNetwork:
         Raises:
             ValueError: the task vector is not three numbers in [0, 1].
         """
-        pattern = self.pattern(task)
-        section = self._sections.get(pattern)
+        wanted = self._wanted(encoded, task)
+        section = self._sections.get(wanted)
         task_D = torch.tensor(task, dtype=self.dtype, device=self.device)
-        state = self._run(section, self._specific_convs, pattern, self._incoming, encoded.state, task_D)
+        state = self._run(section, self._specific_convs, wanted.pattern, self._incoming, encoded.state, task_D)
         weight, bias = self._global_scale
         scale = (weight @ task_D + bias)[:, None, None]
         restored = torch.addcmul(state.image_BCHW, scale, state.hidden_BCHW)
         return restored[..., : encoded.height, : encoded.width]
+
+    def _wanted(self, encoded: Encoded, task: Sequence[float]) -> Wanted:
+        task = check_task(task)
+        own = task in self._known and self._has_scales and encoded.height * encoded.width <= SMALL
+        return Wanted(self._pattern(task), task if own else None)
 
     @torch.inference_mode()
     def _find_pattern(self, task: Task) -> Pattern:
@@ -210,23 +223,15 @@ class ExtractedNetwork:
         return in_bands(section, state, task_D, around, rows_within(self._band_bytes, per_row, around, height // 2))
 
     @torch.inference_mode()
-    def _make_section(self, runtime: Runtime, pattern: Pattern) -> Compiled:
+    def _make_section(self, runtime: Runtime, wanted: Wanted) -> Compiled:
+        pattern, task = wanted
         tensors = self._files.get(pattern)
         if tensors is None:
             convs, network = self._specific_convs, self.architecture.network
             tensors = slice_section(self._parts.rest, network, convs, pattern, shared=False)
+        if task is not None:
+            tensors = with_scales(tensors, task)
         return runtime.compile(self._specific_convs, pattern, self._incoming, tensors)
-
-
-def check_task(task: Sequence[float]) -> Task:
-    """A task vector as three numbers.
-
-    Raises:
-        ValueError: not three numbers in [0, 1].
-    """
-    from_task(task)
-    deblur, denoise, dejpeg = (float(level) for level in task)
-    return deblur, denoise, dejpeg
 
 
 def _controller(architecture: Architecture, control: Tensors) -> Controller:

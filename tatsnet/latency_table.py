@@ -246,7 +246,7 @@ def _encoding(network: ExtractedNetwork, image_BCHW: Tensor) -> Work:
 def _effect(network: ExtractedNetwork, image_BCHW: Tensor) -> Work:
     """An effect where all is shared: what it takes beside the layers."""
     encoded, task = network.encode(image_BCHW), GRID[0]
-    network.prepare([task])
+    network.prepare(encoded, [task])
 
     def work() -> int:
         for _ in range(EFFECTS):

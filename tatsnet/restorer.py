@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from tatsnet.architecture import Architecture
-from tatsnet.extracted import Encoded, ExtractedNetwork, check_task
+from tatsnet.degradation import check_task
+from tatsnet.extracted import Encoded, ExtractedNetwork
 from tatsnet.folder import read_folder
 from tatsnet.runtimes.choose import AUTO, pick
 
@@ -115,18 +116,18 @@ class Restorer:
         return (self._compiled_effect(encoded, task) for task in [check_task(task) for task in tasks])
 
     def _compiled_effect(self, encoded: Encoded, task: Sequence[float]) -> Pixels:
-        self.prepare([task])
+        self.prepare(encoded, [task])
         return self.effect(encoded, task)
 
-    def prepare(self, tasks: Iterable[Sequence[float]]) -> None:
-        """Compile what task vectors need, and wait for it.
+    def prepare(self, encoded: Encoded, tasks: Iterable[Sequence[float]]) -> None:
+        """Compile what effects of an image need, and wait for it; it serves other images of about its size too.
 
         A slider needs no preparing: a new position is answered at once, by PyTorch where nothing is compiled yet.
 
         Raises:
             ValueError: a task vector is not three numbers in [0, 1].
         """
-        self._network.prepare(tasks)
+        self._network.prepare(encoded, tasks)
 
     def restore(self, rgb_HWC: Pixels, task: Sequence[float]) -> Pixels:
         """One effect of one image: `encode`, then `effect`, compiled.

@@ -73,10 +73,9 @@ def pruned(name: str, parts: Parts, tasks: tuple[Task, ...] = GRID, counted: Arc
     def build(runtime: Runtime) -> Effects:
         network = ExtractedNetwork(parts, runtime=runtime)
 
-        network.prepare(tasks)
-
         def effects(image_BCHW: Tensor, tasks: Sequence[Task]) -> Iterator[Tensor]:
             encoded = network.encode(image_BCHW)
+            network.prepare(encoded, tasks)
             return (network.effect(encoded, task) for task in tasks)
 
         return effects

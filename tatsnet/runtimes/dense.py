@@ -6,26 +6,30 @@ Shapes: B batch, H height, W width, D degradation types (3).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from tatsnet.architecture import convolutions
-from tatsnet.runtimes.api import Runtime
-from tatsnet.slicing import slice_section
+from tatsnet.degradation import Task, check_task
+from tatsnet.runtimes.api import Compiled, Runtime
+from tatsnet.slicing import SMALL, slice_section, with_scales
 from tatsnet.steps import start
 from tatsnet.supernet import SuperNetwork, pad_even
 
+TASKS = 27
+"""So many tasks have sections of their own."""
+
 
 class DenseRestorer:
-    """Makes effects with the whole super network: one section, compiled as an extracted network's are.
+    """Makes effects with the whole super network: its sections are compiled as an extracted network's are.
+
+    On images up to `slicing.SMALL` every task has one of its own, with its residual scales in the weights.
 
     Args:
         network: the super network; its weights are copied.
         runtime: what runs it.
-
-    Raises:
-        ValueError: weights of a precision that the runtime does not know.
     """
 
     def __init__(self, network: SuperNetwork, runtime: Runtime) -> None:
@@ -33,7 +37,12 @@ class DenseRestorer:
         pattern = (tuple(range(config.width)),) * config.points
         weights = {name: weight.detach().clone() for name, weight in network.state_dict().items()}
         tensors = slice_section(weights, config, convs, pattern, shared=False)
-        self._section = runtime.compile(convs, pattern, (), tensors)
+
+        @lru_cache(1 + TASKS)
+        def section(task: Task | None) -> Compiled:
+            return runtime.compile(convs, pattern, (), with_scales(tensors, task) if task else tensors)
+
+        self._section = section
         self._scale_weight, self._scale_bias = (
             weights[f"global_scale.{kind}"].to(runtime.device) for kind in ("weight", "bias")
         )
@@ -45,11 +54,15 @@ class DenseRestorer:
         Args:
             image_BCHW: RGB in [0, 1], any height and width from 1.
             tasks: task vectors in [0, 1]^3.
+
+        Raises:
+            ValueError: not task vectors, or weights of a precision that the runtime does not know.
         """
         height, width = image_BCHW.shape[-2:]
         image = pad_even(image_BCHW.to(self._scale_bias)).contiguous(memory_format=torch.channels_last)
-        for task in tasks:
+        for task in map(check_task, tasks):
             task_D = image.new_tensor(task)
-            hidden = self._section(start(image), task_D).hidden_BCHW
+            section = self._section(task if height * width <= SMALL else None)
+            hidden = section(start(image), task_D).hidden_BCHW
             scale = (self._scale_weight @ task_D + self._scale_bias)[:, None, None]
             yield torch.addcmul(image, scale, hidden)[..., :height, :width]

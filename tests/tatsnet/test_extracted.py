@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tatsnet.architecture import NetworkConfig, canonical
 from tatsnet.cost import controller_flops, effect_cost, specific_flops
 from tatsnet.degradation import Task
-from tatsnet.extracted import CACHED_PATTERNS, ExtractedNetwork
+from tatsnet.extracted import CACHED_SECTIONS, ExtractedNetwork
 from tatsnet.extraction import grid_tasks, slice_parts
 from tatsnet.masked import MaskedNetwork, Phase
 from tatsnet.steps import convolve
@@ -153,14 +153,32 @@ def test_canonical_gates_compute_the_same(shared: int) -> None:
 def test_more_patterns_than_the_cache_holds_are_still_right() -> None:
     model = frozen_network(0, network=NetworkConfig(width=16, blocks=3)).double()
     network = extracted(model)
-    tasks = random_tasks(CACHED_PATTERNS + 10)
+    tasks = random_tasks(CACHED_SECTIONS + 10)
     encoded = network.encode(image(2, 2))
     first = network.effect(encoded, tasks[0])
-    assert len({network.pattern(task) for task in tasks}) > CACHED_PATTERNS
+    assert len({network.pattern(task) for task in tasks}) > CACHED_SECTIONS
     for task in tasks:
         network.effect(encoded, task)
-    assert len(network._sections) == CACHED_PATTERNS
+    assert len(network._sections) == CACHED_SECTIONS
     assert torch.equal(network.effect(encoded, tasks[0]), first)
+
+
+@pytest.mark.parametrize(("shared", "own"), [(0, True), (4, True), (TINY.points, False)])
+def test_known_tasks_have_sections_of_their_own_on_small_images(
+    shared: int, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a section has residual scales at all."""
+    monkeypatch.setattr("tatsnet.extracted.SMALL", 6 * 6)
+    model = frozen_network(shared, OPEN)
+    network, known = extracted(model), grid_tasks()
+    patterns = len({network.pattern(task) for task in known})
+    assert patterns < len(known)
+    for side, sections in ((7, patterns), (6, patterns + len(known) * own)):
+        network.prepare(network.encode(image(side, side)), known)
+        assert len(network._sections) == sections
+    for task in random_tasks(3):
+        network.effect(network.encode(image(6, 6)), task)
+    assert len(network._sections) == patterns + len(known) * own
 
 
 BAD_TASKS = [(0.1, 0.2), (0.0, 0.0, 1.01), (-0.01, 0.0, 0.0), (float("nan"), 0.0, 0.0), (0.0, 0.0, float("inf"))]

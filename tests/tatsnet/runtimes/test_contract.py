@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tatsnet import extracted
 from tatsnet.architecture import Channels, Conv, NetworkConfig, Pattern, convolutions
-from tatsnet.extracted import ExtractedNetwork
+from tatsnet.extracted import Encoded, ExtractedNetwork
 from tatsnet.extraction import TOLERANCE, grid_tasks, slice_parts
 from tatsnet.latency import threads
 from tatsnet.masked import MaskedNetwork
@@ -67,19 +68,21 @@ def image(height: int, width: int, batch: int = 1) -> Tensor:
     return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(height * 100 + width))
 
 
-def network_of(
-    model: MaskedNetwork, runtime: Runtime, tasks: Sequence[tuple[float, float, float]] = KNOWN
-) -> ExtractedNetwork:
-    """Compiled for those tasks: PyTorch answers none of them in the runtime's stead."""
-    network = ExtractedNetwork(slice_parts(model, KNOWN), runtime=runtime)
-    network.prepare(tasks)
-    return network
+def network_of(model: MaskedNetwork, runtime: Runtime) -> ExtractedNetwork:
+    return ExtractedNetwork(slice_parts(model, KNOWN), runtime=runtime)
+
+
+def prepared(network: ExtractedNetwork, picture: Tensor, tasks: Sequence[tuple[float, float, float]]) -> Encoded:
+    """The encoded picture, and its effects compiled: PyTorch answers for none of them in the runtime's stead."""
+    encoded = network.encode(picture)
+    network.prepare(encoded, tasks)
+    return encoded
 
 
 def difference(
     model: MaskedNetwork, network: ExtractedNetwork, picture: Tensor, tasks: Sequence[tuple[float, float, float]]
 ) -> float:
-    encoded = network.encode(picture)
+    encoded = prepared(network, picture, tasks)
     with torch.inference_mode():
         wanted = [model(picture, torch.tensor([task] * len(picture))) for task in tasks]
     made = [network.effect(encoded, task).cpu() for task in tasks]
@@ -87,7 +90,12 @@ def difference(
     return float(torch.stack([(a - b).abs().max() for a, b in zip(made, wanted, strict=True)]).max())
 
 
-def test_all_27_effects_equal_the_masked_networks(runtime: Runtime) -> None:
+@pytest.mark.parametrize("small", [True, False])
+def test_all_27_effects_equal_the_masked_networks(
+    runtime: Runtime, small: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On small images known tasks have sections of their own, on others they share their pattern's."""
+    monkeypatch.setattr(extracted, "SMALL", extracted.SMALL if small else 0)
     model = frozen_network(8, network=NetworkConfig(width=12, blocks=3), min_channels=2)
     network = network_of(model, runtime)
     assert len(network.architecture.patterns) > 5
@@ -99,19 +107,19 @@ def test_all_27_effects_equal_the_masked_networks(runtime: Runtime) -> None:
 def test_wherever_sharing_ends_and_for_any_task(runtime: Runtime, shared: int, preference: float) -> None:
     model = frozen_network(shared, preference, seed=shared)
     tasks = [KNOWN[13], *random_tasks(1, shared)]
-    assert difference(model, network_of(model, runtime, tasks), image(5, 8), tasks) <= TOLERANCE
+    assert difference(model, network_of(model, runtime), image(5, 8), tasks) <= TOLERANCE
 
 
 @pytest.mark.parametrize(("height", "width", "batch"), [(1, 1, 1), (1, 2, 3), (3, 1, 1), (8, 9, 2), (33, 20, 1)])
 def test_every_size_and_every_image_of_a_batch(runtime: Runtime, height: int, width: int, batch: int) -> None:
     model, tasks = frozen_network(4), random_tasks(2)
-    network = network_of(model, runtime, tasks)
+    network = network_of(model, runtime)
     assert difference(model, network, image(height, width, batch), tasks) <= TOLERANCE
 
 
 def test_one_section_serves_one_size_after_the_other(runtime: Runtime) -> None:
     model, tasks = frozen_network(4), random_tasks(1)
-    network = network_of(model, runtime, tasks)
+    network = network_of(model, runtime)
     for height, width in [(6, 4), (30, 40), (6, 4), (1, 1), (7, 40)]:
         assert difference(model, network, image(height, width), tasks) <= TOLERANCE
 
@@ -167,8 +175,8 @@ def assert_equal(own: Tensor, right: Tensor) -> None:
 
 
 def test_effects_leave_what_they_share_alone(runtime: Runtime) -> None:
-    network = network_of(frozen_network(5), runtime, KNOWN[::5])
-    encoded = network.encode(image(6, 8))
+    network = network_of(frozen_network(5), runtime)
+    encoded = prepared(network, image(6, 8), KNOWN[::5])
     before = [tensor.clone() for tensor in encoded.state[:3]]
     first = [network.effect(encoded, task) for task in KNOWN[::5]]
     again = [network.effect(encoded, task) for task in KNOWN[::5]]
@@ -178,8 +186,10 @@ def test_effects_leave_what_they_share_alone(runtime: Runtime) -> None:
 
 def test_threads_may_share_a_network(runtime: Runtime) -> None:
     tasks = random_tasks(3)
-    network = network_of(frozen_network(5), runtime, tasks)
+    network = network_of(frozen_network(5), runtime)
     pictures = [image(10 + 2 * index, 12) for index in range(4)]
+    for picture in pictures:
+        prepared(network, picture, tasks)
     alone = [network.effect(network.encode(picture), task) for picture in pictures for task in tasks]
     with ThreadPoolExecutor(4) as pool:
         work = [(picture, task) for picture in pictures for task in tasks] * 5
@@ -189,7 +199,7 @@ def test_threads_may_share_a_network(runtime: Runtime) -> None:
 
 def test_one_section_serves_all_tasks_of_its_pattern(runtime: Runtime) -> None:
     model = frozen_network(0, OPEN)
-    network = network_of(model, runtime, KNOWN)
+    network = network_of(model, runtime)
     tasks = random_tasks(4)
     assert len({network.pattern(task) for task in (*KNOWN, *tasks)}) == 1
     assert difference(model, network, image(4, 4), tasks) <= TOLERANCE
@@ -205,7 +215,7 @@ def test_lower_precision_stays_within_its_bound(name: str, precision: torch.dtyp
     except ValueError as error:
         pytest.skip(str(error))
     model = frozen_network(8, network=NetworkConfig(width=16, blocks=6))
-    network = network_of(model, runtime, KNOWN[::3])
+    network = network_of(model, runtime)
     lost = difference(model, network, image(29, 37), KNOWN[::3])
     assert TOLERANCE < lost <= BOUNDS[precision]
 
@@ -252,6 +262,6 @@ FAULTS: dict[str, Change] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_are_seen(runtime: Runtime, fault: str) -> None:
     model = frozen_network(2)
-    tasks = KNOWN[::9]
-    network = network_of(model, Faulty(runtime, FAULTS[fault]), tasks)
+    tasks = random_tasks(3)
+    network = network_of(model, Faulty(runtime, FAULTS[fault]))
     assert difference(model, network, image(8, 8), tasks) > 10 * TOLERANCE
