@@ -19,10 +19,9 @@ from tatsnet.cli.errors import CommandError, explain
 from tatsnet.extracted import Parts
 from tatsnet.files import write_atomically
 from tatsnet.folder import read_folder
-from tatsnet.runtimes.choose import AUTO
+from tatsnet.runtimes.choose import AUTO, GPU_ONLY, available
 
-GPU_ONLY = ("cudagraph",)
-ON_GPU = ("torch", "cudagraph")
+ON_GPU = ("torch", *GPU_ONLY)
 FULL_SIZES = ((1280, 720), (2048, 1080), (3840, 2160))
 QUICK_SIZES = ((480, 320),)
 
@@ -103,10 +102,10 @@ def places(wanted: Wanted) -> list[Place]:
     ]
     if not torch.cuda.is_available():
         return on_cpu
+    precision = wanted.precision or "bfloat16"
     names = tuple(runtime for runtime in wanted.runtimes if runtime in ON_GPU)
     if not names and AUTO in wanted.runtimes:
-        names = ON_GPU
-    precision = wanted.precision or "bfloat16"
+        names = available("cuda", precision=getattr(torch, precision))
     return on_cpu + [Place(device="cuda", threads=0, runtime=name, precision=precision) for name in names]
 
 

@@ -17,7 +17,7 @@ DEFAULT_LEVELS = (0.0, 0.5, 1.0)
 MOST_LEVELS = 6
 MODEL_HELP = "folder of an extracted network (default: models/pruned/knee)"
 RUNTIMES = ("auto", "openvino", "onnxruntime", "torch")
-GPU_RUNTIMES = ("cudagraph",)
+GPU_RUNTIMES = ("cudagraph", "triton")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

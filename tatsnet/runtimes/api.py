@@ -26,7 +26,8 @@ class Compiled(Protocol):
 
         Args:
             state: from `steps.start` or the section before, on the runtime's device, float32; any batch, even sizes.
-                It is not changed, unless it owns its stream.
+                It is not changed, unless it owns its stream. What a section leaves for the next one of its runtime, or
+                to be scaled and added to the image, may be of the runtime's precision.
             task_D: moves the residual scales of a task-specific part only; any content where there are none.
         """
         ...
@@ -36,7 +37,7 @@ class Runtime(Protocol):
     """Turns the weights of a section into something that runs.
 
     Attributes:
-        name: by which it is chosen: `torch`, `onnxruntime`, `openvino`.
+        name: by which it is chosen: one of `choose.NAMES`.
         device: where the states that it reads and makes lie.
         compiles: whether `compile` takes so long that a person would notice.
     """

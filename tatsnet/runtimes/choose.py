@@ -12,15 +12,20 @@ from tatsnet.runtimes.pytorch import TorchRuntime
 
 AUTO = "auto"
 
-NAMES = ("openvino", "onnxruntime", "torch", "cudagraph")
+NAMES = ("openvino", "onnxruntime", "torch", "cudagraph", "triton")
 """Every runtime, the one that `auto` prefers first."""
 
-NEEDS = {"openvino": ("openvino", "onnx"), "onnxruntime": ("onnxruntime", "onnx")}
+NEEDS = {"openvino": ("openvino", "onnx"), "onnxruntime": ("onnxruntime", "onnx"), "triton": ("triton",)}
 """What has to be installed for some, beside PyTorch."""
 
 CPU_ONLY = ("openvino", "onnxruntime")
+GPU_ONLY = ("cudagraph", "triton")
 
-PRECISIONS = {"openvino": (torch.float32, torch.bfloat16), "onnxruntime": (torch.float32,)}
+PRECISIONS = {
+    "openvino": (torch.float32, torch.bfloat16),
+    "onnxruntime": (torch.float32,),
+    "triton": (torch.float32, torch.bfloat16, torch.float16),
+}
 """In which they compute; PyTorch in any."""
 
 
@@ -44,14 +49,14 @@ def why_not(
     """
     if name not in NAMES:
         raise ValueError(f"there is no runtime {name!r}: give one of {', '.join((AUTO, *NAMES))}")
-    if name == "cudagraph" and torch.device(device).type != "cuda":
-        return f"the runtime cudagraph serves NVIDIA GPUs only, not {device}: take torch"
+    if name in GPU_ONLY and torch.device(device).type != "cuda":
+        return f"the runtime {name} serves NVIDIA GPUs only, not {device}: take torch"
     if name in CPU_ONLY and torch.device(device).type != "cpu":
         return f"the runtime {name} serves the CPU only, not {device}: take torch"
     if name in CPU_ONLY and dtype != torch.float32:
         return f"the runtime {name} serves float32 networks only, not {dtype}: take torch"
-    if name in CPU_ONLY and (precision or dtype) not in PRECISIONS[name]:
-        return f"the runtime {name} does not compute in {precision}: take torch"
+    if name in PRECISIONS and (precision or dtype) not in PRECISIONS[name]:
+        return f"the runtime {name} does not compute in {precision or dtype}: take torch"
     missing = [package for package in NEEDS.get(name, ()) if find_spec(package) is None]
     return f"the runtime {name} is not installed: pip install {' '.join(missing)}" if missing else None
 
@@ -66,12 +71,13 @@ def pick(
     """A runtime by its name, or with `auto` the fastest that can be taken.
 
     Args:
-        name: `auto`, `openvino`, `onnxruntime`, `torch` or `cudagraph`.
+        name: `auto`, `openvino`, `onnxruntime`, `torch`, `cudagraph` or `triton`.
         device: where the network is to run; the CPU is where there is a choice.
         threads: of OpenVINO and ONNX Runtime, for good; as many as PyTorch uses now by default. PyTorch's are set with
             `torch.set_num_threads`.
         dtype: of the network's weights.
-        precision: in which to compute, if another than that: torch and openvino know bfloat16, torch float16 as well;
+        precision: in which to compute, if another than that: all but onnxruntime know bfloat16, those with a GPU
+            float16 as well;
             `BOUNDS` says how far off the results may be.
 
     Raises:
@@ -96,5 +102,9 @@ def pick(
             return OrtRuntime(threads)
         case "cudagraph":
             return CudaGraphRuntime(device, precision)
+        case "triton":
+            from tatsnet.runtimes.fused.runtime import TritonRuntime
+
+            return TritonRuntime(device, precision)
         case _:
             return TorchRuntime(device, precision)

@@ -194,11 +194,16 @@ class TestCommand:
 @pytest.mark.parametrize(
     ("runtimes", "threads", "expected"),
     [
-        (("auto",), (1, 2), ["cpu 1 auto", "cpu 2 auto", "cuda 0 torch", "cuda 0 cudagraph"]),
+        (
+            ("auto",),
+            (1, 2),
+            ["cpu 1 auto", "cpu 2 auto", "cuda 0 torch", "cuda 0 cudagraph", "cuda 0 triton"],
+        ),
         (("torch",), (1,), ["cpu 1 torch", "cuda 0 torch"]),
         (("openvino", "onnxruntime"), (1,), ["cpu 1 openvino", "cpu 1 onnxruntime"]),
         (("openvino", "cudagraph"), (1,), ["cpu 1 openvino", "cuda 0 cudagraph"]),
-        (("openvino", "auto"), (0,), ["cuda 0 torch", "cuda 0 cudagraph"]),
+        (("triton",), (1,), ["cuda 0 triton"]),
+        (("openvino", "auto"), (0,), ["cuda 0 torch", "cuda 0 cudagraph", "cuda 0 triton"]),
         (("openvino",), (0,), []),
     ],
 )

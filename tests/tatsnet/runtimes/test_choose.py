@@ -54,8 +54,9 @@ def test_a_name_is_taken_at_its_word(name: str) -> None:
         ("cpu", torch.float32, torch.bfloat16, ("openvino", "torch")),
         ("cpu", torch.float32, torch.float16, ("torch",)),
         ("cpu", torch.float64, None, ("torch",)),
-        ("cuda", torch.float32, None, ("torch", "cudagraph")),
-        ("cuda", torch.float32, torch.bfloat16, ("torch", "cudagraph")),
+        ("cuda", torch.float32, None, ("torch", "cudagraph", "triton")),
+        ("cuda", torch.float32, torch.bfloat16, ("torch", "cudagraph", "triton")),
+        ("cuda", torch.float64, None, ("torch", "cudagraph")),
     ],
 )
 def test_only_what_serves_the_network_is_taken(
@@ -70,6 +71,9 @@ def test_what_is_missing_says_how_to_get_it(missing: set[str]) -> None:
         pick("openvino")
     with pytest.raises(ValueError, match=r"onnxruntime is not installed: pip install onnx$"):
         pick("onnxruntime")
+    missing.add("triton")
+    with pytest.raises(ValueError, match="triton is not installed: pip install triton"):
+        pick("triton", "cuda")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +82,7 @@ def test_what_is_missing_says_how_to_get_it(missing: set[str]) -> None:
         ("tensorrt", "cpu", "give one of auto, openvino"),
         ("openvino", "cuda", "CPU only, not cuda: take torch"),
         ("cudagraph", "cpu", "NVIDIA GPUs only, not cpu: take torch"),
+        ("triton", "cpu", "NVIDIA GPUs only, not cpu: take torch"),
     ],
 )
 def test_what_cannot_be_taken_says_why(name: str, device: str, message: str) -> None:
@@ -110,6 +115,6 @@ def test_the_command_line_offers_them_all() -> None:
 def test_nothing_heavy_is_loaded_before_it_is_wanted() -> None:
     code = (
         "import sys, tatsnet.restorer, tatsnet.runtimes.choose as c; c.pick('torch'); "
-        "assert not {'onnx', 'onnxruntime', 'openvino'} & set(sys.modules)"
+        "assert not {'onnx', 'onnxruntime', 'openvino', 'triton'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

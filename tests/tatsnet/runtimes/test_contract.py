@@ -18,8 +18,9 @@ from tatsnet.latency import threads
 from tatsnet.masked import MaskedNetwork
 from tatsnet.runtimes import Compiled, Runtime
 from tatsnet.runtimes.api import BOUNDS
-from tatsnet.runtimes.choose import CPU_ONLY, NAMES, pick
+from tatsnet.runtimes.choose import CPU_ONLY, GPU_ONLY, NAMES, pick
 from tatsnet.runtimes.cudagraph import CudaGraphRuntime
+from tatsnet.runtimes.fused.runtime import TritonRuntime
 from tatsnet.runtimes.pytorch import TorchRuntime
 from tatsnet.sections import Section
 from tatsnet.slicing import slice_section, travelling, writes_stream
@@ -49,11 +50,13 @@ def run_again(work: Callable[[], State]) -> tuple[State, Callable[[], None]]:
 
 
 RUNTIMES: dict[str, Callable[[], Runtime]] = {
-    **{name: partial(pick, name) for name in NAMES if name != "cudagraph"},
+    **{name: partial(pick, name) for name in NAMES if name not in GPU_ONLY},
     "torch-channels-last": lambda: TorchRuntime(layout=torch.channels_last),
     "recorded": lambda: CudaGraphRuntime("cpu", recorder=lambda: run_again),
+    "triton": lambda: TritonRuntime("cpu"),
     "torch-cuda": lambda: pick("torch", "cuda"),
     "cudagraph-cuda": lambda: pick("cudagraph", "cuda"),
+    "triton-cuda": lambda: pick("triton", "cuda"),
 }
 
 
@@ -207,11 +210,17 @@ def test_one_section_serves_all_tasks_of_its_pattern(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize(
     ("name", "precision"),
-    [("torch", torch.bfloat16), ("torch", torch.float16), ("openvino", torch.bfloat16)],
+    [
+        ("torch", torch.bfloat16),
+        ("torch", torch.float16),
+        ("openvino", torch.bfloat16),
+        ("triton", torch.bfloat16),
+        ("triton", torch.float16),
+    ],
 )
 def test_lower_precision_stays_within_its_bound(name: str, precision: torch.dtype) -> None:
     try:
-        runtime = pick(name, precision=precision)
+        runtime = TritonRuntime("cpu", precision) if name == "triton" else pick(name, precision=precision)
     except ValueError as error:
         pytest.skip(str(error))
     model = frozen_network(8, network=NetworkConfig(width=16, blocks=6))

@@ -1,0 +1,49 @@
+"""How channels are cut into blocks and images into tiles, so that nothing spills out of a GPU's registers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+LEAST = 16
+"""Channels of a block: what a matrix unit takes at once."""
+
+PAIRED = {torch.float32: 16, torch.bfloat16: 32, torch.float16: 32}
+"""Blocks up to which two convolutions are one kernel. Wider ones are bound by arithmetic, of which a pair has more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """Pixels that a program makes, powers of two, and its warps."""
+
+    height: int
+    width: int
+    warps: int
+
+
+PAIR_TILE = Tile(height=16, width=16, warps=8)
+"""Of what is between the two convolutions of a pair."""
+
+
+def tile_of(block: int, precision: torch.dtype) -> Tile:
+    """The tile of a convolution whose outputs are a block so wide."""
+    if precision == torch.float32 and block > 16:
+        return Tile(height=4, width=16, warps=8)
+    return Tile(height=8, width=16, warps=4 if block <= 32 else 8)
+
+
+def whole(height: int, width: int) -> Tile:
+    """A tile that holds a whole image, if that is not too large."""
+    return Tile(height=min(1 << (height - 1).bit_length(), 64), width=min(1 << (width - 1).bit_length(), 64), warps=1)
+
+
+def block_in(inputs: int) -> int:
+    """The largest power of two up to 64 that divides the inputs once they are padded to a multiple of 16."""
+    padded = -(-inputs // LEAST) * LEAST
+    return min(padded & -padded, 64) or LEAST
+
+
+def block_out(outputs: int) -> int:
+    """The next power of two, at least 16."""
+    return max(LEAST, 1 << (outputs - 1).bit_length()) if outputs else LEAST
