@@ -81,10 +81,11 @@ class Recorder:
 
     Args:
         record: makes a recording.
+        in_place: a stream is read where it lies, which moves less, and is recorded anew when it lies elsewhere.
     """
 
-    def __init__(self, record: Record) -> None:
-        self.record = record
+    def __init__(self, record: Record, *, in_place: bool = False) -> None:
+        self.record, self._in_place = record, in_place
         self.lock = Lock()
         self._inputs: OrderedDict[tuple[object, ...], tuple[State, Tensor]] = OrderedDict()
 
@@ -99,14 +100,23 @@ class Recorder:
         self._inputs.move_to_end(key)
         return self._inputs[key]
 
+    def reads_in_place(self, state: State) -> bool:
+        """Whether a recording reads this very state; an image, which comes from anywhere, is copied."""
+        return self._in_place and state.stream_BCHW.shape[1] > 0
+
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """A section recorded for one size: where it reads, where it writes, and what runs it again."""
+    """A section recorded for one size: where it reads, where it writes, and what runs it again.
 
-    inputs: State
+    Attributes:
+        copied: where the state is copied to; None reads it where it lies.
+    """
+
+    copied: State | None
     task_D: Tensor
-    made: State
+    stream_BCHW: Tensor
+    hidden_BCHW: Tensor
     replay: Callable[[], None]
 
 
@@ -126,21 +136,27 @@ class Recorded:
         """Run the section's convolutions; the result is a copy, for the next recording will use its memory."""
         with self._recorder.lock:
             key = signature(state, task_D)
+            if self._recorder.reads_in_place(state):
+                key += (state.stream_BCHW.data_ptr(), state.hidden_BCHW.data_ptr())
             if key not in self._recordings:
                 self._recordings[key] = self._make(state, task_D)
                 while len(self._recordings) > SIZES:
                     self._recordings.popitem(last=False)
             self._recordings.move_to_end(key)
             recording = self._recordings[key]
-            fill(recording.inputs, recording.task_D, state, task_D)
+            fill(recording.copied, recording.task_D, state, task_D)
             recording.replay()
-            made = recording.made
-            return State(state.image_BCHW, made.stream_BCHW.clone(), made.hidden_BCHW.clone(), True)
+            return State(state.image_BCHW, recording.stream_BCHW.clone(), recording.hidden_BCHW.clone(), True)
 
     def _make(self, state: State, task_D: Tensor) -> Recording:
-        inputs, task = self._recorder.inputs(state, task_D)
-        fill(inputs, task, state, task_D)
-        return Recording(inputs, task, *self._recorder.record(lambda: self._section(inputs, task)))
+        if self._recorder.reads_in_place(state):
+            copied, inputs, task = None, state._replace(owned=False), torch.empty_like(task_D)
+        else:
+            copied, task = self._recorder.inputs(state, task_D)
+            inputs = copied
+        fill(copied, task, state, task_D)
+        made, replay = self._recorder.record(lambda: self._section(inputs, task))
+        return Recording(copied, task, made.stream_BCHW, made.hidden_BCHW, replay)
 
 
 def signature(state: State, task_D: Tensor) -> tuple[object, ...]:
@@ -148,7 +164,9 @@ def signature(state: State, task_D: Tensor) -> tuple[object, ...]:
     return tuple((tensor.shape, tensor.stride(), tensor.dtype) for tensor in (*state[:3], task_D))
 
 
-def fill(inputs: State, task: Tensor, state: State, task_D: Tensor) -> None:
+def fill(copied: State | None, task: Tensor, state: State, task_D: Tensor) -> None:
     """Copy a call's inputs to where a recording reads them."""
-    for own, given in zip((*inputs[:3], task), (*state[:3], task_D), strict=True):
-        own.copy_(given)
+    task.copy_(task_D)
+    if copied is not None:
+        for own, given in zip(copied[:3], state[:3], strict=True):
+            own.copy_(given)

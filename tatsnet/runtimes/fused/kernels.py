@@ -68,7 +68,7 @@ def convolution(
     output = tl.arange(0, BLOCK_O)
     block = tl.arange(0, BLOCK_I)
     factor = block[:, None] * BLOCK_O + output[None, :]
-    total = tl.full((TILE_H * TILE_W, BLOCK_O), 0, tl.float32)
+    total = tl.broadcast_to(tl.load(bias + output)[None, :], (TILE_H * TILE_W, BLOCK_O))
     for first in tl.static_range(0, I, BLOCK_I):
         kept = (first + block < I)[None, :]
         place = first + block
@@ -86,7 +86,6 @@ def convolution(
                 factors = tl.load(weight + ((down_tap * 3 + right_tap + 4) * I_PADDED + first) * BLOCK_O + factor)
                 values = values.to(weight.dtype.element_ty).to(OPERAND)
                 total = tl.dot(values, factors.to(OPERAND), total, input_precision="ieee")
-    total += tl.load(bias + output)[None, :]
     if RELU:
         total = tl.maximum(total, 0.0)
     if scale is not None:
@@ -154,7 +153,7 @@ def pair(
     middle = tl.arange(0, BLOCK_M)
     block = tl.arange(0, BLOCK_I)
     factor = block[:, None] * BLOCK_M + middle[None, :]
-    total = tl.full((TILE_H * TILE_W, BLOCK_M), 0, tl.float32)
+    total = tl.broadcast_to(tl.load(bias1 + middle)[None, :], (TILE_H * TILE_W, BLOCK_M))
     for first in tl.static_range(0, I, BLOCK_I):
         kept = (first + block < I)[None, :]
         place = first + block
@@ -170,20 +169,18 @@ def pair(
                 factors = tl.load(weight1 + ((down_tap * 3 + right_tap + 4) * I_PADDED + first) * BLOCK_M + factor)
                 total = tl.dot(values.to(OPERAND), factors.to(OPERAND), total, input_precision="ieee")
     within = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    hidden = tl.maximum(total + tl.load(bias1 + middle)[None, :], 0.0)
-    hidden = tl.where(within[:, None], hidden, 0.0).to(weight2.dtype.element_ty)
+    hidden = tl.where(within[:, None], tl.maximum(total, 0.0), 0.0).to(weight2.dtype.element_ty)
 
     output = tl.arange(0, BLOCK_O)
     factor = middle[:, None] * BLOCK_O + output[None, :]
     itself = tl.broadcast_to(pixel[:, None], (TILE_H * TILE_W, BLOCK_M))
-    result = tl.full((TILE_H * TILE_W, BLOCK_O), 0, tl.float32)
+    result = tl.broadcast_to(tl.load(bias2 + output)[None, :], (TILE_H * TILE_W, BLOCK_O))
     for down_tap in tl.static_range(-1, 2):
         for right_tap in tl.static_range(-1, 2):
-            near = tl.minimum(tl.maximum(itself + (down_tap * TILE_W + right_tap), 0), TILE_H * TILE_W - 1)
+            near = (itself + (down_tap * TILE_W + right_tap)) & (TILE_H * TILE_W - 1)
             factors = tl.load(weight2 + (down_tap * 3 + right_tap + 4) * (BLOCK_M * BLOCK_O) + factor)
             values = tl.gather(hidden, near, 0)
             result = tl.dot(values.to(OPERAND), factors.to(OPERAND), result, input_precision="ieee")
-    result += tl.load(bias2 + output)[None, :]
     if scale is not None:
         result *= tl.load(scale + output)[None, :]
     edge = (down == 0) | (down == TILE_H - 1) | (right == 0) | (right == TILE_W - 1)

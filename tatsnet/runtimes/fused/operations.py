@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tatsnet.runtimes.fused import kernels
-from tatsnet.runtimes.fused.launch import Call, Launch
+from tatsnet.runtimes.fused.calls import Call, Launch
 from tatsnet.runtimes.fused.tiles import PAIR_TILE, block_in, block_out, tile_of
 
 
@@ -77,7 +76,7 @@ def convolve(
     batch, height, width = target_BHWC.shape[0], target_BHWC.shape[1] // zoom, target_BHWC.shape[2] // zoom
     launch(
         Call(
-            kernel=kernels.convolution,
+            kernel="convolution",
             arguments={
                 "source": source_BHWC,
                 "take": take_I,
@@ -126,7 +125,7 @@ def convolve_twice(
     batch, height, width, channels = source_BHWC.shape
     launch(
         Call(
-            kernel=kernels.pair,
+            kernel="pair",
             arguments={
                 "source": source_BHWC,
                 "take": take_I,

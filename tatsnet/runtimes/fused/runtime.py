@@ -37,7 +37,7 @@ class TritonRuntime:
         on_gpu = self.device.type == "cuda"
         self._launch = compiled if on_gpu else interpreted
         recorder = recorder or (CudaGraphs if on_gpu else None)
-        self._recorder = recorder and Recorder(recorder())
+        self._recorder = recorder and Recorder(recorder(), in_place=True)
 
     def compile(
         self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tatsnet.architecture import Channels, Conv, Pattern
 from tatsnet.runtimes.fused import steps
-from tatsnet.runtimes.fused.launch import Launch
+from tatsnet.runtimes.fused.calls import Launch
 from tatsnet.runtimes.fused.operations import Packed, pack
 from tatsnet.runtimes.fused.tiles import PAIRED, block_out
 from tatsnet.slicing import travelling, used_channels, writes_stream
@@ -50,8 +50,8 @@ class FusedSection:
 
     def __call__(self, state: State, task_D: Tensor) -> State:
         """Run the section's convolutions."""
-        image, stream, hidden = (tensor.permute(0, 2, 3, 1).contiguous() for tensor in state[:3])
-        stream, hidden = stream.to(self._precision), hidden.to(self._precision)
+        image, stream, hidden = (tensor.permute(0, 2, 3, 1) for tensor in state[:3])
+        stream, hidden = (tensor.contiguous().to(self._precision) for tensor in (stream, hidden))
         scales_L = torch.addmv(self._scale_bias, self._scale_weight, task_D.float())
         scales = torch.split_with_sizes(scales_L, self._widths)
         now = steps.Now(image, stream, hidden, state.owned, scales)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tatsnet.runtimes.fused.launch import Launch
+from tatsnet.runtimes.fused.calls import Launch
 from tatsnet.runtimes.fused.operations import Packed, convolve, convolve_twice
 from tatsnet.supernet import MEAN_COLOUR
 
@@ -22,7 +22,7 @@ class Now(NamedTuple):
     """What passes from one step to the next: a `State`, pixel by pixel.
 
     Attributes:
-        image_BHWC, stream_BHWC, hidden_BHWC, owned: as of `State`.
+        image_BHWC, stream_BHWC, hidden_BHWC, owned: as of `State`; stream and hidden are contiguous.
         scales: of the section's blocks, each float32 with padding.
     """
 
@@ -48,7 +48,7 @@ class Head:
 
     def __call__(self, now: Now) -> Now:
         stream = now.room(self.own.outputs, self.own)
-        convolve(self.launch, now.image_BHWC, self.own, stream, stride=2, grey=MEAN_COLOUR)
+        convolve(self.launch, now.image_BHWC.contiguous(), self.own, stream, stride=2, grey=MEAN_COLOUR)
         return now._replace(stream_BHWC=stream, owned=True)
 
 

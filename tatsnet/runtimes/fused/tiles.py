@@ -30,6 +30,8 @@ def tile_of(block: int, precision: torch.dtype) -> Tile:
     """The tile of a convolution whose outputs are a block so wide."""
     if precision == torch.float32 and block > 16:
         return Tile(height=4, width=16, warps=8)
+    if precision != torch.float32 and block == LEAST:
+        return Tile(height=16, width=16, warps=4)
     return Tile(height=8, width=16, warps=4 if block <= 32 else 8)
 
 

@@ -34,6 +34,23 @@ def counting(made: list[int]) -> Record:
     return record
 
 
+def test_a_stream_that_is_read_in_place_is_recorded_where_it_lies_and_left_alone() -> None:
+    made: list[int] = []
+
+    def add(state: State, task_D: Tensor) -> State:
+        assert not state.owned
+        return state._replace(stream_BCHW=state.stream_BCHW + task_D.sum(), owned=True)
+
+    section = Recorded(add, Recorder(counting(made), in_place=True))
+    here, there = state_of(4, 1.0), state_of(4, 2.0)
+    for given, value in [(here, 1.0), (there, 2.0), (here, 1.0)]:
+        assert float(section(given, TASK).stream_BCHW[0, 0, 0, 0]) == value + 1.5
+        assert float(given.stream_BCHW[0, 0, 0, 0]) == value
+    here.stream_BCHW.fill_(5.0)
+    assert float(section(here, 2 * TASK).stream_BCHW[0, 0, 0, 0]) == 8.0
+    assert len(made) == 2
+
+
 def state_of(width: int, value: float) -> State:
     return State(torch.zeros(1, 3, 2, 2), torch.full((1, 1, 2, width), value), NOTHING, False)
 

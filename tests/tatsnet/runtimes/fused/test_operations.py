@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tatsnet.runtimes.fused.launch import Call, interpreted
+from tatsnet.runtimes.fused.calls import Call
+from tatsnet.runtimes.fused.launch import interpreted
 from tatsnet.runtimes.fused.operations import Packed, convolve, convolve_twice, pack
 from tatsnet.runtimes.fused.tiles import Tile
 
