@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tatsnet.runtimes.fused.calls import Call, Launch
-from tatsnet.runtimes.fused.tiles import PAIR_TILE, block_in, block_out, tile_of
+from tatsnet.runtimes.fused.tiles import block_in, block_out, pair_tile, tile_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +151,7 @@ def convolve_twice(
             },
             precision=first.weight.dtype,
             size=(batch, height, width),
-            tile=PAIR_TILE,
+            tile=pair_tile(max(first.block_out, second.block_out)),
             margin=2,
         )
     )

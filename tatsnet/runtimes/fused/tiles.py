@@ -22,10 +22,6 @@ class Tile:
     warps: int
 
 
-PAIR_TILE = Tile(height=16, width=16, warps=8)
-"""Of what is between the two convolutions of a pair."""
-
-
 def tile_of(block: int, precision: torch.dtype) -> Tile:
     """The tile of a convolution whose outputs are a block so wide."""
     if precision == torch.float32 and block > 16:
@@ -33,6 +29,11 @@ def tile_of(block: int, precision: torch.dtype) -> Tile:
     if precision != torch.float32 and block == LEAST:
         return Tile(height=16, width=16, warps=4)
     return Tile(height=8, width=16, warps=4 if block <= 32 else 8)
+
+
+def pair_tile(block: int) -> Tile:
+    """The tile of what is between two convolutions of blocks so wide."""
+    return Tile(height=16, width=16, warps=4 if block == LEAST else 8)
 
 
 def whole(height: int, width: int) -> Tile:

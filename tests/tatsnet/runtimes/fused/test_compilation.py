@@ -1,0 +1,56 @@
+"""The kernels that networks of the paper's shape need are compiled for GPUs; there need be none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.kernels import SHARED_LIMIT, compile_for, variant
+from tatsnet.bench.kernels import dense_calls, found_calls
+from tatsnet.bench.synthetic import PAPER, TATS, TATS_16, TS, Layout, Shape, architecture, random_parts
+from tatsnet.runtimes.fused.calls import Call
+
+SIZE = (2160, 3840)
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+
+
+def calls_of(shape: Shape | None, precision: torch.dtype) -> list[Call]:
+    """One of each kernel that a network's effect takes; the super network's without a shape."""
+    if shape is None:
+        calls = dense_calls(PAPER, *SIZE, precision)
+    else:
+        once, each = found_calls(random_parts(architecture(shape, Layout.TIED)), *SIZE, precision)
+        calls = [*once, *(call for part in each for call in part)]
+    return list({variant(call): call for call in calls}.values())
+
+
+def assert_fits(call: Call, capability: int) -> None:
+    made = compile_for(call, capability)
+    assert made.spilled == 0
+    assert made.shared <= SHARED_LIMIT[capability]
+    if call.precision != torch.float32:
+        assert "mma" in made.ptx, "matrix units do it"
+
+
+def test_runs_of_16_in_bfloat16_on_hopper() -> None:
+    calls = calls_of(TATS_16, torch.bfloat16)
+    assert len(calls) == 9, "however many patterns there are"
+    for call in calls:
+        assert_fits(call, 90)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("capability", "precision"),
+    [(90, torch.bfloat16), (90, torch.float16), (90, torch.float32), (80, torch.bfloat16), (75, torch.float16)],
+)
+@pytest.mark.parametrize("shape", [TATS, TATS_16, TS, None])
+def test_every_network_on_every_gpu(shape: Shape | None, capability: int, precision: torch.dtype) -> None:
+    for call in calls_of(shape, precision):
+        assert_fits(call, capability)
