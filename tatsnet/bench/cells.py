@@ -98,13 +98,34 @@ def table(cells: Sequence[Cell]) -> str:
     return "\n".join(lines)
 
 
+def across(cells: Sequence[Cell]) -> str:
+    """Where several runtimes were measured at one place: each network at its best against the fastest dense network."""
+    places: dict[tuple[str, str, str], list[Cell]] = {}
+    for cell in cells:
+        places.setdefault((cell.size, _where(cell.device, cell.threads), cell.precision), []).append(cell)
+    lines: list[str] = []
+    for place, found in places.items():
+        dense = [cell for cell in found if cell.network == DENSE]
+        if len({cell.runtime for cell in dense}) < 2:
+            continue
+        bar = min(dense, key=lambda cell: cell.ms_per_effect)
+        lines.append(f"{', '.join(place)}: of the dense networks {bar.runtime}'s is the fastest, {_text(bar)}.")
+        for name in dict.fromkeys(cell.network for cell in found if cell.network != DENSE):
+            best = min((cell for cell in found if cell.network == name), key=lambda cell: cell.ms_per_effect)
+            lines.append(f"  {name}: {bar.ms_per_effect / best.ms_per_effect:.1f}x that with {best.runtime}")
+    return "\n".join(lines)
+
+
 def _column(cell: Cell) -> tuple[str, str, int, str, str]:
     return cell.size, cell.device, cell.threads, cell.runtime, cell.precision
 
 
 def _heading(size: str, device: str, threads: int, runtime: str, precision: str) -> str:
-    where = device if device != "cpu" else f"CPU, {threads} thread{'s' if threads > 1 else ''}"
-    return f"{size}, {where}, {runtime}{'' if precision == 'float32' else f', {precision}'}"
+    return f"{size}, {_where(device, threads)}, {runtime}{'' if precision == 'float32' else f', {precision}'}"
+
+
+def _where(device: str, threads: int) -> str:
+    return device if device != "cpu" else f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _text(cell: Cell | None) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from tatsnet.architecture import Architecture
-from tatsnet.bench.cells import Cell, table, to_json
+from tatsnet.bench.cells import Cell, across, table, to_json
 from tatsnet.bench.run import Place, bench
 from tatsnet.bench.subjects import Subject, pruned, random_dense, spread, synthetic
 from tatsnet.bench.synthetic import GRID, PAPER, random_parts
@@ -73,7 +73,7 @@ def run_bench(wanted: Wanted, output: Path | None) -> str:
         raise CommandError(explain(error, output)) from error
     except ValueError as error:
         raise CommandError(str(error)) from error
-    return table(cells)
+    return f"{table(cells)}\n\n{across(cells)}".rstrip()
 
 
 def _say(text: str) -> None:

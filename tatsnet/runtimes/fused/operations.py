@@ -33,7 +33,7 @@ class Packed:
     @property
     def block_in(self) -> int:
         """Inputs that are multiplied at once."""
-        return block_in(self.inputs)
+        return block_in(self.inputs, self.weight.dtype)
 
     @property
     def block_out(self) -> int:
@@ -47,7 +47,7 @@ def pack(
     """Weights in blocks, on the device; inputs are padded to whole blocks, or to so many."""
     outputs, inputs = weight_OIHW.shape[:2]
     wide = block_out(outputs)
-    room = -inputs % block_in(inputs) if padded_in is None else padded_in - inputs
+    room = -inputs % block_in(inputs, precision) if padded_in is None else padded_in - inputs
     taps = weight_OIHW.permute(2, 3, 1, 0).reshape(9, inputs, outputs)
     padded = F.pad(taps, (0, wide - outputs, 0, room))
     bias = F.pad(bias_O.float(), (0, wide - outputs))
@@ -151,7 +151,7 @@ def convolve_twice(
             },
             precision=first.weight.dtype,
             size=(batch, height, width),
-            tile=pair_tile(max(first.block_out, second.block_out)),
+            tile=pair_tile(max(first.block_out, second.block_out), first.weight.dtype),
             margin=2,
         )
     )

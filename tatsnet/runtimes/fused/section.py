@@ -52,13 +52,17 @@ class FusedSection:
         """Run the section's convolutions."""
         image, stream, hidden = (tensor.permute(0, 2, 3, 1) for tensor in state[:3])
         stream, hidden = (tensor.contiguous().to(self._precision) for tensor in (stream, hidden))
-        scales_L = torch.addmv(self._scale_bias, self._scale_weight, task_D.float())
-        scales = torch.split_with_sizes(scales_L, self._widths)
-        now = steps.Now(image, stream, hidden, state.owned, scales)
+        now = steps.Now(image, stream, hidden, state.owned, self._scales(task_D))
         for step in self._steps:
             now = step(now)
         stream, hidden = (tensor.permute(0, 3, 1, 2) for tensor in (now.stream_BHWC, now.hidden_BHWC))
         return State(state.image_BCHW, stream, hidden, now.owned)
+
+    def _scales(self, task_D: Tensor) -> Sequence[Tensor]:
+        if not self._widths:
+            return ()
+        scales_L = torch.addmv(self._scale_bias, self._scale_weight, task_D.float())
+        return torch.split_with_sizes(scales_L, self._widths)
 
 
 class Plan:

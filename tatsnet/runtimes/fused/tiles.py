@@ -24,16 +24,16 @@ class Tile:
 
 def tile_of(block: int, precision: torch.dtype) -> Tile:
     """The tile of a convolution whose outputs are a block so wide."""
-    if precision == torch.float32 and block > 16:
-        return Tile(height=4, width=16, warps=8)
-    if precision != torch.float32 and block == LEAST:
+    if precision == torch.float32:
+        return Tile(height=8, width=16, warps=8) if block == LEAST else Tile(height=4, width=8, warps=8)
+    if block == LEAST:
         return Tile(height=16, width=16, warps=4)
-    return Tile(height=8, width=16, warps=4 if block <= 32 else 8)
+    return Tile(height=8, width=16, warps=4 if block == 2 * LEAST else 8)
 
 
-def pair_tile(block: int) -> Tile:
+def pair_tile(block: int, precision: torch.dtype) -> Tile:
     """The tile of what is between two convolutions of blocks so wide."""
-    return Tile(height=16, width=16, warps=4 if block == LEAST else 8)
+    return Tile(height=16, width=16, warps=4 if block == LEAST and precision != torch.float32 else 8)
 
 
 def whole(height: int, width: int) -> Tile:
@@ -41,10 +41,13 @@ def whole(height: int, width: int) -> Tile:
     return Tile(height=min(1 << (height - 1).bit_length(), 64), width=min(1 << (width - 1).bit_length(), 64), warps=1)
 
 
-def block_in(inputs: int) -> int:
-    """The largest power of two up to 64 that divides the inputs once they are padded to a multiple of 16."""
+def block_in(inputs: int, precision: torch.dtype) -> int:
+    """Inputs that are multiplied at once: the largest power of two to 64 that divides them, padded to a multiple of 16.
+
+    In float32 always 16: there are no matrix units for it, and registers hold all that is multiplied at once.
+    """
     padded = -(-inputs // LEAST) * LEAST
-    return min(padded & -padded, 64) or LEAST
+    return LEAST if precision == torch.float32 else min(padded & -padded, 64) or LEAST
 
 
 def block_out(outputs: int) -> int:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tatsnet.architecture import Architecture, NetworkConfig
-from tatsnet.bench.cells import Cell, processor, table, to_json
+from tatsnet.bench.cells import Cell, across, processor, table, to_json
 from tatsnet.bench.run import Place, bench
 from tatsnet.bench.subjects import EFFECTS, Effects, dense, pruned, random_dense, spread
 from tatsnet.bench.synthetic import GRID, PAPER, TATS, TS, Layout, architecture, random_parts
@@ -141,6 +141,18 @@ def test_the_table_has_a_row_per_network_and_a_column_per_place() -> None:
     assert lines[0].endswith("| 24x16, CPU, 1 thread, torch | 24x16, CPU, 2 threads, torch |")
     assert lines[2] == "| dense | 100.0 % | 20.0 s |  |"
     assert lines[3] == "| knee | 4.0 % | 123.4 ms, 20.0x (0.80) | 60.0 ms, 20.0x (0.80) |"
+
+
+def test_the_fastest_dense_network_of_a_place_is_the_bar_for_all_of_its_runtimes() -> None:
+    dense = replace(cells()[0], network="dense", ms_per_effect=30.0)
+    knee = replace(dense, network="knee", ms_per_effect=4.0)
+    there = [dense, knee, replace(dense, runtime="triton", ms_per_effect=60.0)]
+    quick = replace(knee, runtime="triton", ms_per_effect=2.0)
+    assert across([dense, knee, replace(dense, threads=2)]) == "", "one runtime at each place"
+    assert across([*there, quick]).splitlines() == [
+        "24x16, CPU, 1 thread, float32: of the dense networks torch's is the fastest, 30.0 ms.",
+        "  knee: 15.0x that with triton",
+    ]
 
 
 def test_json_holds_the_machine_and_every_cell() -> None:
