@@ -27,7 +27,7 @@ from tatsnet.runtimes.fused.calls import Call
 from tatsnet.runtimes.fused.launch import OPERANDS, SIZES, STAGES, constants, jit
 
 POINTERS = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.int32: "*i32"}
-SHARED_LIMIT = {75: 64 * 1024, 80: 163 * 1024, 90: 227 * 1024}
+SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024}
 """Shared memory that a program may have, by compute capability."""
 
 MULTIPROCESSORS, CLOCK = 132, 1.83e9

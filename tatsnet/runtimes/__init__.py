@@ -1,4 +1,4 @@
-"""What runs a section of a network: PyTorch, ONNX Runtime or OpenVINO, behind one interface."""
+"""What runs a section of a network: PyTorch, ONNX Runtime, OpenVINO or kernels of our own, behind one interface."""
 
 from tatsnet.runtimes.api import Compiled, Runtime
 from tatsnet.runtimes.dense import DenseRestorer

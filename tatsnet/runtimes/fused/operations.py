@@ -104,7 +104,7 @@ def convolve(
             },
             precision=own.weight.dtype,
             size=(batch, height, width),
-            tile=tile_of(own.block_out, own.weight.dtype),
+            tile=tile_of(own.block_out, own.block_in, own.weight.dtype),
             margin=0,
         )
     )

@@ -22,11 +22,11 @@ class Tile:
     warps: int
 
 
-def tile_of(block: int, precision: torch.dtype) -> Tile:
-    """The tile of a convolution whose outputs are a block so wide."""
+def tile_of(block: int, inputs: int, precision: torch.dtype) -> Tile:
+    """The tile of a convolution whose outputs are a block so wide, with blocks of so many inputs."""
     if precision == torch.float32:
         return Tile(height=8, width=16, warps=8) if block == LEAST else Tile(height=4, width=8, warps=8)
-    if block == LEAST:
+    if block == LEAST and inputs < 64:
         return Tile(height=16, width=16, warps=4)
     return Tile(height=8, width=16, warps=4 if block == 2 * LEAST else 8)
 
