@@ -37,10 +37,14 @@ def jit(kernel: str) -> Any:
 
 def compiled(call: Call) -> None:
     """Run on the current stream of the GPU where the tensors lie."""
-    every = constants(call, call.tile, OPERANDS[call.precision])
-    kernel = jit(call.kernel)[call.grid(call.tile)]
     with torch.cuda.device(call.device):
-        kernel(**call.arguments, **every, num_warps=call.tile.warps, num_stages=STAGES)
+        jit(call.kernel)[call.grid(call.tile)](**parameters(call))
+
+
+def parameters(call: Call) -> dict[str, Any]:
+    """All that a GPU's kernel is given, and how it is compiled."""
+    every = constants(call, call.tile, OPERANDS[call.precision])
+    return {**call.arguments, **every, "num_warps": call.tile.warps, "num_stages": STAGES}
 
 
 def interpreted(call: Call, tile: Tile | None = None) -> None:

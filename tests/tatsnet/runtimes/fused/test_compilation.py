@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from triton.backends.compiler import GPUTarget
+from triton.runtime.driver import driver
 
 from benchmarks.kernels import SHARED_LIMIT, compile_for, variant
 from tatsnet.bench.kernels import dense_calls, found_calls
 from tatsnet.bench.synthetic import PAPER, TATS, TATS_16, TS, Layout, Shape, architecture, random_parts
 from tatsnet.runtimes.fused.calls import Call
+from tatsnet.runtimes.fused.launch import jit, parameters
 
 SIZE = (2160, 3840)
 
@@ -43,6 +46,29 @@ def test_runs_of_16_in_bfloat16_on_hopper() -> None:
     assert len(calls) == 9, "however many patterns there are"
     for call in calls:
         assert_fits(call, 90)
+
+
+class AbsentGpu:
+    """A driver that knows what it would drive."""
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("cuda", 90, 32)
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+
+def test_a_launch_compiles_the_very_kernels_that_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "_active", AbsentGpu())
+    specific = found_calls(random_parts(architecture(TATS_16, Layout.TIED)), *SIZE, torch.bfloat16)[1][0]
+    for call in (specific[0], specific[-2]):  # a pair that takes its channels, and the tail
+        jit.cache_clear()
+        launched = jit(call.kernel).warmup(grid=call.grid(call.tile), **parameters(call))
+        assert launched.asm["ptx"] == compile_for(call, 90).ptx
+    jit.cache_clear()
 
 
 @pytest.mark.slow

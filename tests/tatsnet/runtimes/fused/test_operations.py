@@ -100,6 +100,24 @@ def test_two_convolutions_from_few_to_three_channels() -> None:
     assert torch.allclose(target, right(right(source, weight1, bias1).relu(), weight2, bias2), atol=1e-5)
 
 
+@pytest.mark.parametrize("paired", [False, True])
+def test_a_tile_writes_its_own_pixels_only(paired: bool) -> None:
+    """A GPU's tiles end in any order: none may mend what another has spoilt."""
+    source, (_, _, own), target = random(1, 12, 24, 16), weights(16, 16), torch.full((1, 12, 24, 16), torch.nan)
+    rows, columns = (SMALL.height - 2, SMALL.width - 2) if paired else (SMALL.height, SMALL.width)
+
+    def first_tile(call: Call) -> None:
+        interpreted(replace(call, size=(1, rows, columns)), SMALL)
+
+    if paired:
+        convolve_twice(first_tile, source, own, own, target)
+    else:
+        convolve(first_tile, source, own, target)
+    written = ~target.isnan()
+    assert written[:, :rows, :columns].all()
+    assert int(written.sum()) == rows * columns * 16
+
+
 def test_the_tiles_of_a_gpu_cover_an_image_once() -> None:
     calls: list[Call] = []
     source, (_, _, own) = random(1, 30, 50, 16), weights(16, 16)
