@@ -18,9 +18,14 @@ from tatsnet.runtimes.fused.launch import jit, parameters
 SIZE = (2160, 3840)
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compiled")
+
+
 @pytest.fixture(autouse=True)
-def nothing_compiled_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+def nothing_compiled_before(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(kept))
 
 
 def calls_of(shape: Shape | None, precision: torch.dtype) -> list[Call]:
