@@ -28,7 +28,7 @@ class Observer(Protocol):
         """A trial was handed to a worker."""
 
     def reached(self, asked: Asked, result: dict[str, Any]) -> None:
-        """A rung is done."""
+        """A rung is done, or the trial waits for the store: `away` is why."""
 
     def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:
         """A trial ended, for a reason if it did not finish."""

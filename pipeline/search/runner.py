@@ -19,7 +19,7 @@ from pipeline.search.observer import Asked, End, Observer
 from pipeline.search.pareto import COSTS
 from pipeline.search.spending import Spending
 from pipeline.search.stopping import goes_on
-from pipeline.search.store import Store
+from pipeline.search.store import Store, StoreAway
 from pipeline.search.trainable import RUNGS, SearchTrainable
 from pipeline.search.trial import Job, trial_key
 
@@ -66,7 +66,7 @@ class LedgerSearcher(Searcher):
             return None
         number, point = self._ledger.ask()
         key = trial_key(self._store.study, number, point, self._config.seed)
-        asked = Asked(number=number, key=key, point=point, reached=self._store.reached(key))
+        asked = Asked(number=number, key=key, point=point, reached=self._reached(key))
         self._asked[trial_id] = asked
         self._observer.started(asked)
         scored = [round(share * RUNGS) for share in self._config.stopping.rungs]
@@ -84,10 +84,11 @@ class LedgerSearcher(Searcher):
     def judge(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take a rung's result; whether the trial goes on."""
         asked = self._asked[trial_id]
-        if "reached" in result:
+        if "reached" in result or "away" in result:
             self._observer.reached(asked, result)
-        spent = self._spent[trial_id] = json.loads(result.get("spent", "{}"))
-        self._spending.running(trial_id, spent)
+        if "spent" in result:
+            self._spent[trial_id] = json.loads(result["spent"])
+            self._spending.running(trial_id, self._spent[trial_id])
         if result.get("done"):
             return True
         if "score" in result and not self._is_good(asked, result["rung"], score := json.loads(result["score"])):
@@ -100,10 +101,20 @@ class LedgerSearcher(Searcher):
         """Take what a trial's worker died of, before its end is told."""
         self._deaths[trial_id] = cause
 
+    def _reached(self, key: str) -> int:
+        """For the eye alone: the worker looks for itself, and waits for a store that is away."""
+        try:
+            return self._store.reached(key)
+        except StoreAway:
+            return 0
+
     def _strange_store(self, asked: Asked, result: dict[str, Any]) -> str | None:
         """Why the first checkpoint of all cannot be seen from here."""
         if "kept" in result and not self._store_seen:
-            self._store_seen = self._store.reached(asked.key) > 0
+            try:
+                self._store_seen = self._store.reached(asked.key) > 0
+            except StoreAway:
+                return self.trouble
             if not self._store_seen:
                 self.trouble = (
                     f"trial {asked.number} left its checkpoint in {self._store.url}, and it is not there for this "
@@ -122,6 +133,8 @@ class LedgerSearcher(Searcher):
         asked, spent = self._asked.pop(trial_id), self._spent.pop(trial_id, {})
         cause, judged = self._deaths.pop(trial_id, ""), self._judged.pop(trial_id, None)
         found, end, reason = judged or _end_of(result or {}, error, cause)
+        if end == "put down" and not judged:
+            self.trouble = self.trouble or f"{reason}; what is trained lies there, and the same command goes on"
         record = {} if end == "put down" else self._priced(spent | found | {"key": asked.key})
         self._observer.ended(asked, record, end, reason or None)
         if end == "finished":
@@ -151,6 +164,8 @@ class LedgerSearcher(Searcher):
 def _end_of(result: dict[str, Any], error: bool, cause: str) -> tuple[dict[str, Any], End, str]:
     """Figures, end and reason by a trial's last result."""
     found = json.loads(result.get("record", "{}"))
+    if StoreAway.__name__ in cause:
+        return {}, "put down", cause.partition(": ")[2]
     died = "the worker died or raised" + (f": {cause}" if cause else "")
     reason = result.get("failed") or ("" if found and not error else died)
     return json.loads(result.get("spent", "{}")) | found, "failed" if reason else "finished", reason
@@ -182,7 +197,7 @@ class Judged(FIFOScheduler):
         file = Path(trial.error_file) if trial.error_file else None
         text = file.read_text(encoding="utf-8") if file and file.exists() else ""
         said = [line.strip() for line in text.splitlines() if line.strip()]
-        self._searcher.died(trial.trial_id, said[-1][:300] if said else "")
+        self._searcher.died(trial.trial_id, said[-1][:500] if said else "")
 
 
 def run_search(

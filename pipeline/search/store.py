@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,9 +21,17 @@ RECORD = "record.json"
 KEPT = 2
 """Checkpoints of a trial: should the newest be damaged, one rung more is lost and not the trial."""
 
+_SAID = 250
+
+
+class StoreAway(UserError):
+    """The store could not be read or written: nobody there, wrong keys, a full disk. It may answer another time."""
+
 
 class Store:
     """Files of one study by trial key; every file appears whole or not at all.
+
+    Where it does not do what it is asked, every method raises StoreAway, but for `forget`, which does what it can.
 
     Args:
         url: a local folder or `s3://bucket/prefix`; what the driver and every worker can reach.
@@ -37,17 +46,15 @@ class Store:
         """See whether it can be read.
 
         Raises:
-            UserError: it cannot be: no such bucket, wrong keys, nobody there.
+            StoreAway: it cannot be: no such bucket, wrong keys, nobody there.
         """
-        try:
-            self._files.ls(f"{self._base}/networks/{self.study}")
-        except Exception as error:  # every kind of file system has its own
-            if isinstance(error, FileNotFoundError) and error.__cause__ is None:
-                return  # nothing was written yet
-            raise UserError(
-                f"cannot use the store {self.url} ({type(error).__name__}: {error}): check TATSNET_STORE, "
-                "AWS_ENDPOINT_URL and the AWS_ keys; `python -m infra.bucket` makes a bucket"
-            ) from error
+        with self._reaching("; `python -m infra.bucket` makes a bucket"):
+            try:
+                self._files.ls(f"{self._base}/networks/{self.study}")
+            except FileNotFoundError as error:
+                if error.__cause__ is not None:
+                    raise
+                # nothing was written yet
 
     def put(self, key: str, folder: Path, record: dict[str, Any]) -> None:
         """Keep an ended trial: a folder's files, and then its record; its checkpoints go."""
@@ -62,25 +69,29 @@ class Store:
         Raises:
             FileNotFoundError: nothing lies there.
         """
-        for name in self._files.ls(f"{self._base}/networks/{self.study}/{key}", detail=False):
+        names = self._names(f"networks/{self.study}/{key}")
+        if not names:
+            raise FileNotFoundError(f"no network of trial {key} in {self.url}")
+        for name in names:
             if not name.endswith((".part", RECORD)):
-                (folder / PurePosixPath(name).name).write_bytes(self._files.cat_file(name))
+                with self._reaching():
+                    data = self._files.cat_file(name)
+                (folder / PurePosixPath(name).name).write_bytes(data)
 
     def record(self, key: str) -> dict[str, Any] | None:
         """What an ended trial was kept with; None for one that has not ended."""
-        try:
-            found: dict[str, Any] = json.loads(
-                self._files.cat_file(f"{self._base}/networks/{self.study}/{key}/{RECORD}")
-            )
-        except FileNotFoundError:
-            return None
+        with self._reaching():
+            try:
+                text = self._files.cat_file(f"{self._base}/networks/{self.study}/{key}/{RECORD}")
+            except FileNotFoundError:
+                return None
+        found: dict[str, Any] = json.loads(text)
         return found
 
     def keep(self, key: str, iteration: int, checkpoint: bytes) -> None:
         """Keep a checkpoint; those before the last KEPT go."""
         self._write(f"checkpoints/{self.study}/{key}/{iteration:09d}.safetensors", checkpoint)
-        for name in self._checkpoints(key)[KEPT:]:
-            self._files.rm_file(name)
+        self._remove(key, KEPT)
 
     def reached(self, key: str) -> int:
         """The iteration of a trial's newest checkpoint; 0 without one."""
@@ -90,25 +101,49 @@ class Store:
     def checkpoints(self, key: str) -> Iterator[bytes]:
         """A trial's checkpoints, the newest first."""
         for name in self._checkpoints(key):
-            yield self._files.cat_file(name)
+            with self._reaching():
+                data = self._files.cat_file(name)
+            yield data
 
     def forget(self, key: str) -> None:
-        """Remove a trial's checkpoints."""
-        for name in self._checkpoints(key):
-            self._files.rm_file(name)
+        """Remove a trial's checkpoints, as far as the store is there: nobody reads what stays."""
+        self._remove(key, 0)
+
+    def _remove(self, key: str, kept: int) -> None:
+        with suppress(StoreAway), self._reaching():
+            for name in self._checkpoints(key)[kept:]:
+                self._files.rm_file(name)
 
     def _checkpoints(self, key: str) -> list[str]:
-        try:
-            names = self._files.ls(f"{self._base}/checkpoints/{self.study}/{key}", detail=False)
-        except FileNotFoundError:
-            return []
+        names = self._names(f"checkpoints/{self.study}/{key}")
         return sorted((name for name in names if name.endswith(".safetensors")), reverse=True)
+
+    def _names(self, folder: str) -> list[str]:
+        with self._reaching():
+            try:
+                return list(self._files.ls(f"{self._base}/{folder}", detail=False))
+            except FileNotFoundError:
+                return []
 
     def _write(self, name: str, data: bytes) -> None:
         place = f"{self._base}/{name}"
-        if not isinstance(self._files, LocalFileSystem):  # an object appears whole, and needs no folder
-            self._files.pipe_file(place, data)
-            return
-        self._files.makedirs(str(PurePosixPath(place).parent), exist_ok=True)
-        self._files.pipe_file(f"{place}.part", data)
-        self._files.mv(f"{place}.part", place)
+        with self._reaching():
+            if not isinstance(self._files, LocalFileSystem):  # an object appears whole, and needs no folder
+                self._files.pipe_file(place, data)
+                return
+            self._files.makedirs(str(PurePosixPath(place).parent), exist_ok=True)
+            self._files.pipe_file(f"{place}.part", data)
+            self._files.mv(f"{place}.part", place)
+
+    @contextmanager
+    def _reaching(self, more: str = "") -> Iterator[None]:
+        try:
+            yield
+        except StoreAway:
+            raise
+        except Exception as error:  # every kind of file system has its own
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            raise StoreAway(
+                f"cannot use the store {self.url} ({said[:_SAID]}): check TATSNET_STORE, its space, AWS_ENDPOINT_URL "
+                f"and the AWS_ keys{more}"
+            ) from error

@@ -97,6 +97,7 @@ class Reporter:
     def __init__(self, context: Context, ledger: Ledger, study: str) -> None:
         self._context, self._ledger, self._study = context, ledger, study
         self._runs: dict[int, Run] = {}
+        self._waiting: set[int] = set()
         self._began, self._done_before = time.monotonic(), ledger.done
         self._wanted = context.params.search.trials
         self._total = context.params.search.schedule.iterations
@@ -119,7 +120,12 @@ class Reporter:
         self._runs[asked.number] = run
 
     def reached(self, asked: Asked, result: dict[str, Any]) -> None:
-        if "reached" in result:
+        if "away" in result:
+            if asked.number not in self._waiting:
+                say(f"search  trial {asked.number} waits: {result['away']}")
+            self._waiting.add(asked.number)
+        elif "reached" in result:
+            self._waiting.discard(asked.number)
             say(
                 f"search  trial {asked.number}  {result['reached']}/{self._total} {result['phase']}  "
                 f"loss {result['loss']:.4f}  {self._left(self._ledger.done)}"

@@ -260,6 +260,47 @@ def test_what_tune_wrote_of_an_error_is_handed_on(
     assert witness.told[-1] == ("failed", 0, f"the worker died or raised{cause}")
 
 
+def test_a_trial_whose_workers_never_reached_the_store_goes_on_another_time(ledger: Ledger, witness: Witness) -> None:
+    spent = spending()
+    search = searcher(ledger, witness, spending=spent)
+    for name in "ab":
+        search.suggest(name)
+    costs = {"spent": json.dumps({"cpu_seconds": 500.0})}
+    assert search.judge("a", {"reached": 3, **costs})
+    assert search.judge("a", {"away": "no bucket", **costs})
+    assert witness.told[-1][0] == "reached"
+    search.died("a", "pipeline.search.store.StoreAway: cannot use the store s3://b: check it")
+    search.on_trial_complete("a", None, error=True)
+    assert witness.told[-1] == ("put down", 0, "cannot use the store s3://b: check it")
+    assert (ledger.failed, spent.usd) == (0, pytest.approx(0.5))
+    assert search.trouble == (
+        "cannot use the store s3://b: check it; what is trained lies there, and the same command goes on"
+    )
+    assert not search.judge("b", {"reached": 3}), "the others are put down too"
+    assert search.suggest("c") == Searcher.FINISHED
+
+
+def test_a_report_that_says_nothing_of_costs_takes_none_away(ledger: Ledger, witness: Witness) -> None:
+    spent = spending()
+    search = searcher(ledger, witness, spending=spent)
+    search.suggest("a")
+    search.judge("a", {"reached": 3, "spent": json.dumps({"cpu_seconds": 500.0})})
+    search.judge("a", {"away": "its next worker cannot reach the store"})
+    assert spent.usd == pytest.approx(0.5)
+
+
+def test_the_driver_asks_on_while_it_cannot_see_the_store_itself(
+    ledger: Ledger, witness: Witness, tmp_path: Path
+) -> None:
+    (tmp_path / "store").write_text("no folder")
+    away = Store(str(tmp_path / "store"), "study")
+    search = LedgerSearcher(replace(CONFIG, trials=1), ledger, away, spending(), witness)
+    assert isinstance(search.suggest("a"), dict)
+    assert search.judge("a", {"reached": 3, "kept": True}), "it may be seen at the next rung"
+    search.on_trial_complete("a", {"failed": "dead slider"})
+    assert (ledger.failed, search.trouble) == (1, None)
+
+
 @pytest.mark.parametrize("end", ["failed", "stopped"])
 def test_an_end_without_a_network_leaves_no_checkpoint(ledger: Ledger, witness: Witness, end: str) -> None:
     search = searcher(ledger, witness, stopping=Stopping(rungs=(0.3,), keep=0.5))

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.search.store import RECORD, Store
+from pipeline.search.store import RECORD, Store, StoreAway
 
 
 def folder_of(path: Path, **files: bytes) -> Path:
@@ -127,5 +126,21 @@ def test_a_store_that_nobody_has_written_into_is_no_error(store: Store) -> None:
 def test_a_store_that_cannot_be_read_is_told_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file where a folder is wanted")
     (tmp_path / "store").chmod(0o600)
-    with pytest.raises(UserError, match="TATSNET_STORE"):
+    with pytest.raises(StoreAway, match="TATSNET_STORE"):
         Store(str(tmp_path / "store" / "below"), "study").check()
+
+
+def test_whatever_a_store_that_is_away_is_asked_is_told_alike_and_only_forgetting_does_not_mind(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file where a folder is wanted")
+    store, out = Store(str(tmp_path / "store"), "study"), folder_of(tmp_path / "in", weights=b"w")
+    for ask in (
+        lambda: store.record("key"),
+        lambda: store.reached("key"),
+        lambda: store.keep("key", 10, b"ten"),
+        lambda: store.put("key", out, {}),
+        lambda: store.get("key", out),
+        lambda: list(store.checkpoints("key")),
+    ):
+        with pytest.raises(StoreAway, match="cannot use the store"):
+            ask()
+    store.forget("key")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.search.store import Store
+from pipeline.search import trainable
+from pipeline.search.store import Store, StoreAway
 from pipeline.search.trainable import RUNGS, SearchTrainable
 from tatsnet import training
 from tests.pipeline.search.jobs import make_job
@@ -60,3 +61,45 @@ def test_a_score_that_was_told_is_not_told_again(tmp_path: Path) -> None:
     for _ in range(3):
         first.step()
     assert begin(tmp_path, [5]).step()["rung"] == 4
+
+
+def told_of(result: dict[str, Any]) -> dict[str, Any]:
+    """What does not depend on the clock."""
+    record = json.loads(result.get("record", "{}"))
+    figures = {name: value for name, value in record.items() if "seconds" not in name and name != "device_hours"}
+    return {name: value for name, value in result.items() if name not in ("spent", "record")} | figures
+
+
+@pytest.mark.parametrize("rungs", [0, 1, 3, RUNGS - 1], ids=["at first", "later", "where it is scored", "at its end"])
+def test_a_trial_whose_store_is_away_says_so_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rungs: int
+) -> None:
+    monkeypatch.setattr(trainable, "PAUSE_S", 0.0)
+    undisturbed = begin(tmp_path / "undisturbed", [3, 5])
+    expected = [told_of(undisturbed.step()) for _ in range(RUNGS)]
+    place, aside = tmp_path / "store", tmp_path / "aside"
+    place.mkdir()
+    trial = begin(place, [3, 5])
+    told = [told_of(trial.step()) for _ in range(rungs)]
+    place.rename(aside)
+    place.write_text("no folder: whatever is written fails")
+    for _ in range(3):
+        waits = trial.step()
+        assert set(waits) - {"spent"} == {"away"}
+        assert f"cannot use the store {place}" in waits["away"]
+    place.unlink()
+    aside.rename(place)
+    told += [told_of(trial.step()) for _ in range(RUNGS - rungs)]
+    assert told == expected
+
+
+def test_a_worker_gives_up_a_store_that_stays_away_so_that_another_may_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainable, "PAUSE_S", 0.0)
+    (tmp_path / "store").write_text("no folder")
+    trial = begin(tmp_path / "store", [])
+    assert "away" in trial.step()
+    monkeypatch.setattr(trainable, "PATIENCE_S", 0.0)
+    with pytest.raises(StoreAway, match="cannot use the store"):
+        trial.step()

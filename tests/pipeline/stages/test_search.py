@@ -169,11 +169,14 @@ class TestReporter:
         reporter.started(asked)
         reporter.reached(asked, {"reached": 6, "phase": "open", "loss": 0.125})
         reporter.reached(asked, {"trial_id": "of no rung"})
+        for _ in range(3):
+            reporter.reached(asked, {"away": "cannot use the store"})
         reporter.ended(asked, record(25.5, "k"), "finished", None)
-        started, reached, ended = capsys.readouterr().out.splitlines()
+        started, reached, waits, ended = capsys.readouterr().out.splitlines()
         assert f"trial 0 starts: {point.variant}  lambda1 {point.lambda1:.2g}" in started
         total = search_config().schedule.iterations
         assert f"trial 0  6/{total} open  loss 0.1250  [0/3 trials done]" in reached
+        assert waits.endswith("search  trial 0 waits: cannot use the store")
         assert "trial 0 finished  25.50 dB, FLOPs 25.0% (M = 1), FLOPs 12.5% (M = 27), 50 % shared" in ended
         assert "[1/3 trials done, about " in ended
         assert ended.endswith(" left]")
