@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from pipeline.artifacts import read_json
@@ -54,7 +57,7 @@ def main(stage: Stage, argv: Sequence[str] | None = None) -> int:
     """Run a stage in the current folder, as the command line asks or as `argv` does.
 
     Returns:
-        The exit status: 0 done, 1 failed, 2 a user's mistake, 130 interrupted.
+        The exit status: 0 done, 1 failed, 2 a user's mistake, 130 interrupted, by Ctrl-C or SIGTERM.
     """
     if argv is None:
         keep_freed_memory()
@@ -66,7 +69,8 @@ def main(stage: Stage, argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="parameter file (default: %(default)s)")
     root = Path.cwd()
     try:
-        _run(stage, root, load(parser.parse_args(argv).params))
+        with _ended_as_by_ctrl_c():
+            _run(stage, root, load(parser.parse_args(argv).params))
     except UserError as error:
         print(f"{stage.name}: {error}", file=sys.stderr)
         return 2
@@ -76,6 +80,21 @@ def main(stage: Stage, argv: Sequence[str] | None = None) -> int:
         )
         return 130
     return 0
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """SIGTERM, by which machines and containers are taken away, ends the block as Ctrl-C does; a second is ignored."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt("SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(stage: Stage, root: Path, params: Params) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,7 @@ def connect(resources: Resources) -> Callable[[], None]:
     address = cluster_address()
     if address:
         require_answer(address)
+    at_sigterm = signal.getsignal(signal.SIGTERM)
     quiet = {"log_to_driver": False, "configure_logging": True, "logging_level": "ERROR"}
     try:
         if address:
@@ -72,6 +74,7 @@ def connect(resources: Resources) -> Callable[[], None]:
             "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to what `ray get-auth-token` prints on its head; it must run Ray "
             f"{ray.__version__} as here; or unset RAY_ADDRESS to search here"
         ) from error
+    signal.signal(signal.SIGTERM, at_sigterm)  # Ray's own way to end is an abort
     have = ray.cluster_resources()
     need = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
     for kind, amount in need.items():

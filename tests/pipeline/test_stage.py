@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,10 @@ def mistaken(context: Context) -> None:
 
 def interrupted(context: Context) -> None:
     raise KeyboardInterrupt
+
+
+def terminated(context: Context) -> None:
+    signal.raise_signal(signal.SIGTERM)
 
 
 def broken(context: Context) -> None:
@@ -83,12 +88,17 @@ def test_a_mistake_is_one_line_exit_2_and_a_failed_run(project: Path, capsys: py
     assert "photo.png is no photo" in run.tags["reason"]
 
 
-def test_an_interrupt_is_exit_130_one_line_and_a_killed_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(stage(interrupted), []) == 130
+@pytest.mark.parametrize("work", [interrupted, terminated])
+def test_an_interrupt_is_one_line_exit_130_and_a_killed_run(
+    project: Path, capsys: pytest.CaptureFixture[str], work: Work
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(stage(work), []) == 130
     error = capsys.readouterr().err
     assert error.startswith("degrade: interrupted")
     assert error.count("\n") == 1
     assert newest(project, "degrade").status == "KILLED"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_fault_of_the_code_keeps_its_traceback(project: Path) -> None:

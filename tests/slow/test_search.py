@@ -157,6 +157,19 @@ def one_run_per_trial(project: Path, rows: list[dict[str, Any]]) -> None:
     assert {child.tags["mlflow.parentRunId"] for child in children} == {parent.id}
 
 
+def test_a_machine_that_is_taken_away_ends_a_search_as_ctrl_c_does(project: Path, root: Path) -> None:
+    tiny_profile(project / "params.yaml", FOLDER | {"search.schedule.iterations": 2000})
+    with searching(project, root) as search:
+        search.until(r"trial \d  \d+/2000 ")
+        for _ in range(2):
+            search.process.terminate()
+        assert search.end() == 130, search.errors()
+        assert re.fullmatch(r"search: interrupted; .*goes on from here\n", search.errors())
+        assert not trainers(search.process.pid)
+    tracker = open_tracker("tiny", project)
+    assert [found.status for found in tracker.find({"stage": "search"})] == ["KILLED"]
+
+
 @pytest.mark.long
 def test_kills_of_driver_and_workers_with_two_trials_at_a_time_keep_the_count(project: Path, root: Path) -> None:
     changes = FOLDER | {
