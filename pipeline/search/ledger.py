@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -20,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline.config import SearchConfig
 from pipeline.errors import UserError
 from pipeline.search.pareto import COSTS
+from pipeline.search.patience import Patience
 from pipeline.search.sampler import INFEASIBLE, POINT, Sampler
 from pipeline.search.space import Point
 
@@ -51,16 +55,27 @@ def database(url: str) -> RDBStorage:
 class Ledger:
     """Asks for points and keeps what became of them.
 
-    The sampler looks at a copy of its own: a point costs one writing of the database and no reading.
+    The sampler looks at a copy of its own: a point costs one writing of the database and no reading. Whatever is asked
+    or told raises StudyAway when the database stays away; a process that begins anew then goes on.
 
     Args:
         storage: where the study lives.
         name: of the study: the same name goes on with the same study.
         config: space, variants, suggestions, objectives, seed.
+        still_alone: raises when the study is no longer held by this process.
+        patience: with a database that is away.
     """
 
-    def __init__(self, storage: BaseStorage, name: str, config: SearchConfig) -> None:
-        self._config, self._storage = config, storage
+    def __init__(
+        self,
+        storage: BaseStorage,
+        name: str,
+        config: SearchConfig,
+        still_alone: Callable[[], None] = lambda: None,
+        patience: Patience | None = None,
+    ) -> None:
+        self._config, self._storage, self._still_alone = config, storage, still_alone
+        self._patience = patience or Patience()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in config.objectives)]
@@ -95,18 +110,28 @@ class Ledger:
         Raises:
             UserError: somebody else writes into the same study.
         """
+        self._patience(lambda _: self._still_alone())
         if self._left:
             left = self._left.pop(0)
             return left.number, Point(**left.user_attrs[POINT])
         number = len(self._states)
         point, drawn = self._sampler.draw(number)
-        self._ids[number] = self._storage.create_new_trial(self._study_id, template_trial=drawn)
-        if self._storage.get_trial_number_from_id(self._ids[number]) != number:
+        self._ids[number] = self._patience(lambda again: self._create(number, point, drawn, again))
+        if self._patience(lambda _: self._storage.get_trial_number_from_id(self._ids[number])) != number:
             raise UserError(
                 f"trial {number} is in the study already: another search writes into it; end one of the two"
             )
         self._become(number, TrialState.RUNNING)
         return number, point
+
+    def _create(self, number: int, point: Point, drawn: FrozenTrial, again: bool) -> int:
+        """The id of the study's next trial, written once however often it is tried."""
+        if again:
+            with suppress(KeyError):
+                made = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+                if self._storage.get_trial(made).user_attrs.get(POINT) == point.to_json():
+                    return made
+        return self._storage.create_new_trial(self._study_id, template_trial=drawn)
 
     def is_scored(self, number: int, rung: int) -> bool:
         """Whether it is known what a trial is worth at a rung."""
@@ -150,17 +175,23 @@ class Ledger:
         self, number: int, state: TrialState, values: list[float] | None = None, infeasible: bool = False
     ) -> None:
         self._sampler.tell(number, state, values, infeasible)
-        self._storage.set_trial_state_values(self._ids[number], state, values)
+
+        def end(again: bool) -> None:
+            with suppress(*[UpdateFinishedTrialError] * again):
+                self._storage.set_trial_state_values(self._ids[number], state, values)
+
+        self._patience(end)
         self._become(number, state)
         if state == TrialState.FAIL:
             for scores in self._scores.values():
                 scores.pop(number, None)
 
     def _set(self, number: int, key: str, value: Any) -> None:
-        self._storage.set_trial_user_attr(self._ids[number], key, value)
+        self._patience(lambda _: self._storage.set_trial_user_attr(self._ids[number], key, value))
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        return self._storage.get_all_trials(self._study_id, deepcopy=False, states=states or None)
+        wanted = states or None
+        return self._patience(lambda _: self._storage.get_all_trials(self._study_id, deepcopy=False, states=wanted))
 
     def close(self) -> list[tuple[int, Point]]:
         """Fail what a dead process left and nobody wants any more, so that no trial stays RUNNING; returns it."""

@@ -17,6 +17,7 @@ from pipeline.search.cluster import connect
 from pipeline.search.ledger import Ledger
 from pipeline.search.observer import Asked, End, Observer
 from pipeline.search.pareto import COSTS
+from pipeline.search.patience import StudyAway
 from pipeline.search.spending import Spending
 from pipeline.search.stopping import goes_on
 from pipeline.search.store import Store, StoreAway
@@ -64,7 +65,11 @@ class LedgerSearcher(Searcher):
             return Searcher.FINISHED
         if self._ledger.done + self._ledger.running >= self._config.trials:
             return None
-        number, point = self._ledger.ask()
+        try:
+            number, point = self._ledger.ask()
+        except UserError as error:  # Tune would make a traceback of it
+            self.trouble = str(error)
+            return Searcher.FINISHED
         key = trial_key(self._store.study, number, point, self._config.seed)
         asked = Asked(number=number, key=key, point=point, reached=self._reached(key))
         self._asked[trial_id] = asked
@@ -124,7 +129,11 @@ class LedgerSearcher(Searcher):
 
     def _is_good(self, asked: Asked, rung: int, score: dict[str, float]) -> bool:
         values = [-score["psnr_db"], *(score[COSTS[cost]] for cost in self._config.objectives)]
-        scores = self._ledger.score(asked.number, rung, values)
+        try:
+            scores = self._ledger.score(asked.number, rung, values)
+        except StudyAway as error:
+            self.trouble = str(error)
+            return True
         rivals = [score for number, score in scores.items() if number != asked.number][-RIVALS:]
         return goes_on([*rivals, values], len(rivals), self._config.stopping.keep)
 
@@ -137,15 +146,21 @@ class LedgerSearcher(Searcher):
             self.trouble = self.trouble or f"{reason}; what is trained lies there, and the same command goes on"
         record = {} if end == "put down" else self._priced(spent | found | {"key": asked.key})
         self._observer.ended(asked, record, end, reason or None)
+        try:
+            self._write(asked, record, end, reason, infeasible=bool(result and "failed" in result))
+        except StudyAway as error:
+            self.trouble = str(error)
+        self._spending.ended(trial_id, record.get("usd"))
+
+    def _write(self, asked: Asked, record: dict[str, Any], end: End, reason: str, infeasible: bool) -> None:
         if end == "finished":
             self._ledger.finish(asked.number, record)
         elif end == "stopped":
             self._ledger.stop(asked.number, record)
         elif end == "failed":
-            self._ledger.fail(asked.number, reason, record, infeasible=bool(result and "failed" in result))
+            self._ledger.fail(asked.number, reason, record, infeasible=infeasible)
         if end in ("stopped", "failed"):
             self._store.forget(asked.key)
-        self._spending.ended(trial_id, record.get("usd"))
 
     def _priced(self, record: dict[str, Any]) -> dict[str, Any]:
         return record | {"usd": self._spending.rates.usd(record)}

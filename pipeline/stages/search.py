@@ -207,8 +207,8 @@ def open_ledger(context: Context, study: str, state: Path) -> Iterator[Ledger]:
     """
     url = os.environ.get("TATSNET_STUDY")
     storage = database(url) if url else sqlite(state / "study.db")
-    with alone_by_database(storage, study) if url else alone_by_file(state / "study.lock"):
-        yield Ledger(storage, study, context.params.search)
+    with alone_by_database(storage, study) if url else alone_by_file(state / "study.lock") as still_alone:
+        yield Ledger(storage, study, context.params.search, still_alone)
 
 
 def open_store(study: str, state: Path) -> Store:

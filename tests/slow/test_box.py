@@ -28,6 +28,7 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from sqlalchemy import text
 
 from infra.box.box import SERVICES, Box, folder_of, present
 from infra.box.postgres import find_program
@@ -259,6 +260,38 @@ def test_one_driver_at_a_time_holds_a_study(box: Box, monkeypatch: pytest.Monkey
             pass
     with alone_by_database(database(url), "one"):
         pass
+
+
+def test_a_driver_whose_database_forgot_it_takes_its_study_again_or_gives_way(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in box.client_environment.items():
+        monkeypatch.setenv(name, value)
+    url = os.environ["TATSNET_STUDY"]
+    with alone_by_database(database(url), "one") as still_alone:
+        still_alone()
+        end_connections(url)
+        still_alone()
+        with (
+            pytest.raises(UserError, match="another search works on this study"),
+            alone_by_database(database(url), "one"),
+        ):
+            pass
+        end_connections(url)
+        with (
+            alone_by_database(database(url), "one"),
+            pytest.raises(UserError, match="another search works on this study"),
+        ):
+            still_alone()
+        still_alone()
+        end_connections(url)
+
+
+def end_connections(url: str) -> None:
+    """What a server that is started anew does to those of this user."""
+    with database(url).engine.connect() as other:
+        others = "usename = current_user AND pid <> pg_backend_pid()"
+        other.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
 
 
 def test_a_search_runs_on_it_and_leaves_everything_where_it_belongs(box: Box, project: Path) -> None:

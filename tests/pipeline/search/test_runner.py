@@ -15,11 +15,13 @@ import ray
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
+from sqlalchemy.exc import OperationalError
 
 from pipeline.config import Limits, Stopping
 from pipeline.errors import UserError
 from pipeline.search.ledger import Ledger, sqlite
 from pipeline.search.observer import Asked, End
+from pipeline.search.patience import Patience
 from pipeline.search.runner import FAILURES_PER_TRIAL, Judged, LedgerSearcher, run_search
 from pipeline.search.space import Point
 from pipeline.search.spending import Rates, Spending
@@ -299,6 +301,31 @@ def test_the_driver_asks_on_while_it_cannot_see_the_store_itself(
     assert search.judge("a", {"reached": 3, "kept": True}), "it may be seen at the next rung"
     search.on_trial_complete("a", {"failed": "dead slider"})
     assert (ledger.failed, search.trouble) == (1, None)
+
+
+@pytest.mark.parametrize("when", ["asked", "judged", "told"])
+def test_a_study_that_is_away_puts_the_trials_down(ledger: Ledger, witness: Witness, when: str) -> None:
+    search = searcher(ledger, witness, stopping=Stopping(rungs=(0.3,), keep=0.5))
+    search.suggest("a")
+    search.suggest("b")
+
+    def away(again: bool) -> None:
+        raise OperationalError("COMMIT", {}, Exception("connection refused"))
+
+    def patience(call: Any) -> Any:
+        return Patience(0.0, 0.0)(away)
+
+    ledger._patience = patience  # type: ignore[assignment]
+    if when == "asked":
+        assert search.suggest("c") == Searcher.FINISHED
+    elif when == "judged":
+        assert not search.judge("a", rung(25.0, 0.1))
+    else:
+        search.on_trial_complete("a", {"record": text()})
+    assert search.trouble is not None
+    assert "the study's database cannot be used (connection refused)" in search.trouble
+    assert not search.judge("b", {"reached": 3})
+    assert search.suggest("d") == Searcher.FINISHED
 
 
 @pytest.mark.parametrize("end", ["failed", "stopped"])
