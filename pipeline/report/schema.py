@@ -56,11 +56,16 @@ class TrialCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchCost:
-    """What all ended trials took, at the rates of the parameters; interrupted work that was done again is not in it."""
+    """What all ended trials took, at the rates of the parameters; interrupted work that was done again is not in it.
+
+    Attributes:
+        under_way_usd: that others had cost when they were put down at a limit; not in `usd`.
+    """
 
     cpu_hours: float
     gpu_hours: float
     usd: float
+    under_way_usd: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,10 +42,15 @@ def trial_counts(trials: list[dict[str, Any]]) -> TrialCounts:
     )
 
 
-def search_cost(trials: list[dict[str, Any]]) -> SearchCost:
-    """What all ended trials took."""
+def search_cost(trials: list[dict[str, Any]], under_way: list[dict[str, Any]]) -> SearchCost:
+    """What all ended trials took, and by the figures of those that were put down, what these did."""
 
     def total(name: str) -> float:
         return float(sum(trial["metrics"].get(name, 0.0) for trial in trials))
 
-    return SearchCost(cpu_hours=total("cpu_seconds") / 3600, gpu_hours=total("gpu_seconds") / 3600, usd=total("usd"))
+    return SearchCost(
+        cpu_hours=total("cpu_seconds") / 3600,
+        gpu_hours=total("gpu_seconds") / 3600,
+        usd=total("usd"),
+        under_way_usd=float(sum(one.get("usd", 0.0) for one in under_way)),
+    )

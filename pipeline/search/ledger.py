@@ -89,6 +89,7 @@ class Ledger:
         for trial in trials:
             self._remember(trial)
         self._left = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        self._costs = {left.number: left.user_attrs.get(_RECORD, {}) for left in self._left}
         self._sampler = Sampler(config, directions, trials)
 
     def _remember(self, trial: FrozenTrial) -> None:
@@ -154,6 +155,11 @@ class Ledger:
             number, TrialState.COMPLETE, [record["psnr_db"], *(record[COSTS[c]] for c in self._config.objectives)]
         )
 
+    def put_down(self, number: int, record: dict[str, Any]) -> None:
+        """No end: what a trial has cost that goes on another time."""
+        self._set(number, _RECORD, record)
+        self._costs[number] = record
+
     def stop(self, number: int, record: dict[str, Any]) -> None:
         """An early end: it counts, and stands for no network."""
         self._set(number, _RECORD, record)
@@ -193,12 +199,14 @@ class Ledger:
         wanted = states or None
         return self._patience(lambda _: self._storage.get_all_trials(self._study_id, deepcopy=False, states=wanted))
 
-    def close(self) -> list[tuple[int, Point]]:
-        """Fail what a dead process left and nobody wants any more, so that no trial stays RUNNING; returns it."""
-        unwanted = [self.ask() for _ in range(len(self._left))]
-        for number, _ in unwanted:
-            self.fail(number, "not wanted any more")
-        return unwanted
+    def left(self) -> list[tuple[int, Point]]:
+        """What a dead process left and nobody has asked for yet; asked for by this."""
+        return [self.ask() for _ in range(len(self._left))]
+
+    @property
+    def under_way(self) -> dict[int, dict[str, Any]]:
+        """By number, what trials that have not ended had cost when they were put down; empty where nobody knows."""
+        return {number: cost for number, cost in self._costs.items() if self._states[number] == TrialState.RUNNING}
 
     @property
     def finished(self) -> int:

@@ -31,4 +31,4 @@ class Observer(Protocol):
         """A rung is done, or the trial waits for the store: `away` is why."""
 
     def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:
-        """A trial ended, for a reason if it did not finish."""
+        """A trial ended, for a reason if it did not finish; one that nobody wants any more was not started before."""

@@ -34,6 +34,9 @@ RIVALS = 500
 """A trial is judged among the last so many that reached its rung, so that judging takes no longer as trials grow."""
 
 
+_UNWANTED = "not wanted any more"
+
+
 class LedgerSearcher(Searcher):
     """Gives Tune what the ledger asks for until so many trials count, and judges them at their rungs.
 
@@ -72,7 +75,7 @@ class LedgerSearcher(Searcher):
             return Searcher.FINISHED
         key = trial_key(self._store.study, number, point, self._config.seed)
         asked = Asked(number=number, key=key, point=point, reached=self._reached(key))
-        self._asked[trial_id] = asked
+        self._asked[trial_id], self._spent[trial_id] = asked, self._ledger.under_way.get(number, {})
         self._observer.started(asked)
         scored = [round(share * RUNGS) for share in self._config.stopping.rungs]
         return {
@@ -93,7 +96,7 @@ class LedgerSearcher(Searcher):
             self._observer.reached(asked, result)
         if "spent" in result:
             self._spent[trial_id] = json.loads(result["spent"])
-            self._spending.running(trial_id, self._spent[trial_id])
+            self._spending.running(asked.number, self._spent[trial_id])
         if result.get("done"):
             return True
         if "score" in result and not self._is_good(asked, result["rung"], score := json.loads(result["score"])):
@@ -144,23 +147,34 @@ class LedgerSearcher(Searcher):
         found, end, reason = judged or _end_of(result or {}, error, cause)
         if end == "put down" and not judged:
             self.trouble = self.trouble or f"{reason}; what is trained lies there, and the same command goes on"
-        record = {} if end == "put down" else self._priced(spent | found | {"key": asked.key})
+        record = self._priced(spent | found) | ({} if end == "put down" else {"key": asked.key})
         self._observer.ended(asked, record, end, reason or None)
         try:
             self._write(asked, record, end, reason, infeasible=bool(result and "failed" in result))
         except StudyAway as error:
             self.trouble = str(error)
-        self._spending.ended(trial_id, record.get("usd"))
+        self._spending.ended(asked.number, record["usd"])
 
     def _write(self, asked: Asked, record: dict[str, Any], end: End, reason: str, infeasible: bool) -> None:
         if end == "finished":
             self._ledger.finish(asked.number, record)
         elif end == "stopped":
             self._ledger.stop(asked.number, record)
-        elif end == "failed":
+        elif end == "put down":
+            self._ledger.put_down(asked.number, record)
+        else:
             self._ledger.fail(asked.number, reason, record, infeasible=infeasible)
         if end in ("stopped", "failed"):
             self._store.forget(asked.key)
+
+    def close(self) -> None:
+        """Fail what a dead process left and nobody wants any more, so that no trial runs for ever."""
+        for number, point in self._ledger.left():
+            key = trial_key(self._store.study, number, point, self._config.seed)
+            asked = Asked(number=number, key=key, point=point)
+            record = self._priced(self._ledger.under_way.get(number, {})) | {"key": key}
+            self._observer.ended(asked, record, "failed", _UNWANTED)
+            self._write(asked, record, "failed", _UNWANTED, infeasible=False)
 
     def _priced(self, record: dict[str, Any]) -> dict[str, Any]:
         return record | {"usd": self._spending.rates.usd(record)}
@@ -236,8 +250,7 @@ def run_search(
     if searcher.trouble:
         raise UserError(searcher.trouble)
     if ledger.done >= config.trials:
-        for number, point in ledger.close():
-            store.forget(trial_key(store.study, number, point, config.seed))
+        searcher.close()
         if not ledger.finished:
             raise UserError(
                 f"all {ledger.stopped} trials that count were stopped early, so that there is no network: "

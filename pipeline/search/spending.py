@@ -36,21 +36,27 @@ class Spending:
         limits: none where null.
         before_usd: that the study's ended trials have cost.
         clock: monotonic seconds.
+        under_way_usd: that trials have cost, by number, which were put down and go on.
     """
 
     def __init__(
-        self, rates: Rates, limits: Limits, before_usd: float, clock: Callable[[], float] = time.monotonic
+        self,
+        rates: Rates,
+        limits: Limits,
+        before_usd: float,
+        clock: Callable[[], float] = time.monotonic,
+        under_way_usd: Mapping[int, float] | None = None,
     ) -> None:
         self.rates, self._limits, self._ended_usd, self._clock = rates, limits, before_usd, clock
         self._began = clock()
-        self._running: dict[str, float] = {}
+        self._running = dict(under_way_usd or {})
         self._reached: str | None = None
 
-    def running(self, trial: str, spent: Mapping[str, float]) -> None:
+    def running(self, trial: int, spent: Mapping[str, float]) -> None:
         """A running trial has cost so much."""
         self._running[trial] = self.rates.usd(spent)
 
-    def ended(self, trial: str, usd: float | None = None) -> None:
+    def ended(self, trial: int, usd: float | None = None) -> None:
         """A trial has cost so much, or as much as it last reported, and costs no more."""
         reported = self._running.pop(trial, 0.0)
         self._ended_usd += reported if usd is None else usd

@@ -278,7 +278,7 @@ def work(context: Context) -> None:
         picks=tuple(dataclasses.replace(figures[first], name=name) for name, first in same.items()),
         front=trial_points(trials["trials"], selected),
         stages=stage_seconds(context),
-        search_cost=search_cost(trials["trials"]),
+        search_cost=search_cost(trials["trials"], trials.get("under_way", [])),
     )
     network = networks[shown]
     assert isinstance(network, Extracted)

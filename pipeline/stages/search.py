@@ -109,6 +109,10 @@ class Reporter:
             f"search  trial {asked.number} {begins}: {point.variant}  lambda1 {point.lambda1:.2g}  "
             f"lambda2 {point.lambda2:.2g}  gamma {point.gamma:.2f}"
         )
+        self._runs[asked.number] = self._run_of(asked)
+
+    def _run_of(self, asked: Asked) -> Run:
+        point = asked.point
         run = self._context.tracker.start(
             f"trial-{asked.number:02d}",
             stage=TRIAL_STAGE,
@@ -117,7 +121,7 @@ class Reporter:
             key=f"{self._study}.{asked.key}",
         )
         run.params(point.to_json())
-        self._runs[asked.number] = run
+        return run
 
     def reached(self, asked: Asked, result: dict[str, Any]) -> None:
         if "away" in result:
@@ -132,7 +136,7 @@ class Reporter:
             )
 
     def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:
-        run = self._runs.pop(asked.number)
+        run = self._runs.pop(asked.number, None) or self._run_of(asked)
         numbers = {name: float(value) for name, value in record.items() if isinstance(value, int | float)}
         answers = record.get("response", {})
         numbers |= {f"response_{axis}_{n}": answers[axis][n] for axis in answers for n in RESPONSES}
@@ -187,6 +191,7 @@ def collect(
             "iterations": search.schedule.iterations,
             "objectives": search.objectives,
             "latency": latency_facts(latency, context.params.network) if latency else None,
+            "under_way": list(ledger.under_way.values()),
             "trials": rows,
         },
     )
@@ -237,7 +242,10 @@ def search(context: Context, ledger: Ledger, study: str, state: Path) -> None:
         stopped = f", {ledger.stopped} stopped" if ledger.stopped else ""
         say(f"search  goes on with a study of {ledger.finished} finished trials{stopped}")
     spending = Spending(
-        Rates.of(context.params.cost), context.params.search.limits, before_usd=spent_usd(ledger.records())
+        Rates.of(context.params.cost),
+        context.params.search.limits,
+        before_usd=spent_usd(ledger.records()),
+        under_way_usd={number: cost.get("usd", 0.0) for number, cost in ledger.under_way.items()},
     )
     reporter = Reporter(context, ledger, study)
     latency = latency_table(context, state)
@@ -246,7 +254,7 @@ def search(context: Context, ledger: Ledger, study: str, state: Path) -> None:
     if limit := spending.reached:
         say(f"search  ends with what it has at {limit}; a higher limit and `dvc repro` go on")
     finished = collect(context, ledger, study, store, latency)
-    rows = [row["metrics"] for row in ledger.records()]
+    rows = [*(row["metrics"] for row in ledger.records()), *ledger.under_way.values()]
     context.run.metrics(
         {
             "finished": len(finished),

@@ -23,6 +23,7 @@ def test_counts_and_cost_are_of_all_that_ended() -> None:
     for row in rows[:3]:
         row["metrics"] |= {"cpu_seconds": 1800.0, "gpu_seconds": 900.0, "usd": 0.5}
     rows[3]["metrics"] = {}
-    counts, cost = trial_counts(rows), search_cost(rows)
+    counts, cost = trial_counts(rows), search_cost(rows, [{"usd": 0.25}, {}])
     assert (counts.finished, counts.stopped, counts.failed) == (2, 1, 1)
     assert (cost.cpu_hours, cost.gpu_hours, cost.usd) == (1.5, 0.75, pytest.approx(1.5))
+    assert cost.under_way_usd == 0.25

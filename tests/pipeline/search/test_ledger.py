@@ -12,7 +12,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial
 
 from pipeline.config import Space
 from pipeline.errors import UserError
@@ -139,12 +139,18 @@ def test_an_interrupted_study_asks_for_what_an_uninterrupted_one_does(
     assert search("cut", (0, 3, 6)) == search("whole", ())
 
 
-def test_what_nobody_wants_any_more_is_failed_at_the_end(path: Path) -> None:
-    open_ledger(path).ask()
+def test_what_a_trial_had_cost_is_kept_for_whoever_goes_on(path: Path) -> None:
+    first = open_ledger(path)
+    for _ in range(3):
+        first.ask()
+    first.put_down(0, {"usd": 2.0})
+    first.put_down(2, {"usd": 3.0})
+    assert first.under_way == {0: {"usd": 2.0}, 2: {"usd": 3.0}}
     ledger = open_ledger(path)
-    ledger.close()
-    assert (ledger.running, ledger.failed) == (0, 1)
-    assert not study(path).get_trials(states=[TrialState.RUNNING])
+    assert ledger.under_way == {0: {"usd": 2.0}, 1: {}, 2: {"usd": 3.0}}
+    assert [number for number, _ in ledger.left()] == [0, 1, 2]
+    ledger.finish(0, record())
+    assert (ledger.under_way, ledger.left()) == ({1: {}, 2: {"usd": 3.0}}, [])
 
 
 def test_a_stopped_trial_counts_and_stands_for_no_network(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -75,9 +75,9 @@ def witness() -> Witness:
     return Witness()
 
 
-def spending(before_usd: float = 0.0, **limits: float) -> Spending:
+def spending(before_usd: float = 0.0, under_way_usd: Mapping[int, float] | None = None, **limits: float) -> Spending:
     rates = Rates(cpu_hour_usd=3.6, gpu_hour_usd=36.0)
-    return Spending(rates, Limits(**({"hours": None, "usd": None} | limits)), before_usd)
+    return Spending(rates, Limits(**({"hours": None, "usd": None} | limits)), before_usd, under_way_usd=under_way_usd)
 
 
 def searcher(ledger: Ledger, witness: Witness, wanted: int = 3, **changes: Any) -> LedgerSearcher:
@@ -221,6 +221,50 @@ def test_a_limit_puts_the_running_down_and_asks_for_no_more(ledger: Ledger, witn
     assert witness.told[-1][0] == "put down"
     assert search.suggest("c") == Searcher.FINISHED
     assert (ledger.running, ledger.done) == (2, 0), "it can be taken up again"
+
+
+def test_what_put_down_trials_cost_counts_in_the_next_search_once(witness: Witness, tmp_path: Path) -> None:
+    def begin(usd: float) -> tuple[LedgerSearcher, Ledger, Spending]:
+        ledger = Ledger(sqlite(tmp_path / "study.db"), "study", CONFIG)
+        spent = spending(usd=usd, under_way_usd={n: cost["usd"] for n, cost in ledger.under_way.items()})
+        return searcher(ledger, witness, spending=spent), ledger, spent
+
+    search, _, _ = begin(1.0)
+    for name in "ab":
+        search.suggest(name)
+        search.judge(name, {"reached": 3, "spent": json.dumps({"cpu_seconds": 600.0})})
+    for name in "ab":
+        assert not search.judge(name, {"reached": 6, "spent": json.dumps({"cpu_seconds": 600.0})})
+        search.on_trial_complete(name, {})
+    search, _, spent = begin(1.0)
+    assert spent.usd == pytest.approx(1.2)
+    assert search.suggest("a") == Searcher.FINISHED, "the same limit trains nothing more"
+    search, ledger, spent = begin(2.0)
+    search.suggest("a")
+    assert search.judge("a", {"reached": 6, "spent": json.dumps({"cpu_seconds": 700.0})})
+    assert spent.usd == pytest.approx(1.3)
+    search.suggest("b")
+    search.on_trial_complete("b", None, error=True)
+    (row,) = ledger.records()
+    assert (row["state"], row["metrics"]["usd"]) == ("failed", pytest.approx(0.6))
+    assert spent.usd == pytest.approx(1.3)
+
+
+def test_what_nobody_wants_any_more_ends_for_the_study_the_tracker_and_the_store(
+    witness: Witness, tmp_path: Path
+) -> None:
+    first = Ledger(sqlite(tmp_path / "study.db"), "study", CONFIG)
+    first.finish(first.ask()[0], record())
+    config = searcher(first, witness, wanted=2).suggest("a")
+    assert isinstance(config, dict)
+    first.put_down(1, {"cpu_seconds": 600.0, "usd": 0.6})
+    store = Store("memory://store", "study")
+    store.keep(config["key"], 30, b"checkpoint")
+    ledger = Ledger(sqlite(tmp_path / "study.db"), "study", CONFIG)
+    run_search(replace(CONFIG, trials=1, seed=7), make_job(), ledger, tmp_path, store, spending(), witness)
+    assert (ledger.running, ledger.failed, store.reached(config["key"])) == (0, 1, 0)
+    assert witness.told[-1] == ("failed", 1, "not wanted any more")
+    assert ledger.records()[1]["metrics"]["usd"] == pytest.approx(0.6)
 
 
 def test_a_limit_reached_before_the_start_asks_for_nothing(ledger: Ledger, witness: Witness) -> None:

@@ -195,6 +195,17 @@ class TestReporter:
         assert "FAILED: dead slider: denoise" in line
         assert ("19.00 dB" in line) is bool(figures)
 
+    def test_one_that_nobody_wants_any_more_is_told_without_a_start(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        ledger = make_ledger()
+        number, point = ledger.ask()
+        Reporter(context(tmp_path), ledger, "study").ended(
+            Asked(number=number, key="k", point=point), {"usd": 0.5}, "failed", "not wanted any more"
+        )
+        (line,) = capsys.readouterr().out.splitlines()
+        assert "trial 0 FAILED: not wanted any more" in line
+
 
 class TestCollect:
     @pytest.fixture
