@@ -100,6 +100,19 @@ class TestCluster:
 
 
 class TestGround:
+    def test_it_has_no_aliases_which_cloudformation_refuses(self, root: Path) -> None:
+        events = yaml.parse((root / "infra/aws/ground.yaml").read_text(encoding="utf-8"), Loader=Intrinsic)
+        assert not [event for event in events if isinstance(event, yaml.AliasEvent)]
+
+    def test_both_roles_are_taken_by_instances_only(self, ground: dict[str, Any]) -> None:
+        for role in ("HeadRole", "WorkerRole"):
+            (statement,) = ground["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+            assert statement == {
+                "Effect": "Allow",
+                "Principal": {"Service": "ec2.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+
     def test_ssh_comes_from_one_range_and_all_else_from_the_nodes(self, ground: dict[str, Any]) -> None:
         resources = ground["Resources"]
         ingress = resources["Nodes"]["Properties"]["SecurityGroupIngress"]
