@@ -13,13 +13,13 @@ def cluster_address() -> str | None:
 
 
 def close_own_ray() -> None:
-    """Close the Ray that this process may start, for as long as it lives.
+    """Close the Ray that this process may start, for as long as it lives, whatever the environment says of Ray's doors.
 
     To be called before Ray is imported: it reads then whether it is to ask for a token. A cluster that RAY_ADDRESS
     names is as its owner made it.
     """
     if cluster_address():
         return
-    if "RAY_AUTH_MODE" not in os.environ:
+    if os.environ.get("RAY_AUTH_MODE", "").strip().lower() != "token":
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # on any system: not a cluster, so loopback
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # on any system: not a cluster, so loopback

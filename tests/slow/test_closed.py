@@ -61,7 +61,11 @@ def attack(port: int, token: dict[str, str], home: Path) -> str:
 def test_a_search_of_one_s_own_is_closed(project: Path, root: Path, tmp_path: Path) -> None:
     changes = {"search.schedule.iterations": 10**6, "search.resources.cpus_per_trial": 0.5}  # room for a third task
     tiny_profile(project / "params.yaml", FOLDER | changes)
-    with searching(project, root) as search:
+    opened = {
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
+    }  # by themselves: open to the network
+    with searching(project, root, **opened) as search:
         wait_for(lambda: bool(trainers(search.process.pid)), "a trial that trains, and goes on to")
         places = listening(search.process.pid)
         assert places

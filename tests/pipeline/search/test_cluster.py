@@ -50,3 +50,26 @@ def test_a_ray_of_our_own_is_closed_whatever_way_no_cluster_is_named(
     assert cluster_address() == address
     close_own_ray()
     assert ("RAY_AUTH_TOKEN" in environment) == (address is None)
+
+
+@pytest.mark.parametrize(
+    ("told", "token"),
+    [
+        ({}, None),
+        ({"RAY_AUTH_MODE": ""}, None),
+        ({"RAY_AUTH_MODE": "disabled", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}, None),
+        ({"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": "of another cluster"}, None),
+        ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "mine"}, "mine"),
+        ({"RAY_AUTH_MODE": "token"}, ""),
+    ],
+    ids=["nothing", "empty", "open", "off", "own token", "token in a file"],
+)
+def test_the_environment_opens_no_door_of_a_ray_of_our_own(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], token: str | None
+) -> None:
+    monkeypatch.setattr(os, "environ", environment := dict(told))
+    close_own_ray()
+    assert environment["RAY_AUTH_MODE"] == "token"
+    assert environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    made = environment.get("RAY_AUTH_TOKEN", "")
+    assert len(made) == 64 if token is None else made == token
