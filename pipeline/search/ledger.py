@@ -134,10 +134,6 @@ class Ledger:
                     return made
         return self._storage.create_new_trial(self._study_id, template_trial=drawn)
 
-    def is_scored(self, number: int, rung: int) -> bool:
-        """Whether it is known what a trial is worth at a rung."""
-        return number in self._scores[rung]
-
     def score(self, number: int, rung: int, values: list[float]) -> dict[int, list[float]]:
         """Write down what a trial is worth at a rung; all trials' values at that rung, by number.
 

@@ -77,7 +77,6 @@ class LedgerSearcher(Searcher):
         asked = Asked(number=number, key=key, point=point, reached=self._reached(key))
         self._asked[trial_id], self._spent[trial_id] = asked, self._ledger.under_way.get(number, {})
         self._observer.started(asked)
-        scored = [round(share * RUNGS) for share in self._config.stopping.rungs]
         return {
             "number": number,
             "key": key,
@@ -85,8 +84,7 @@ class LedgerSearcher(Searcher):
             "point": point.to_json(),
             "store": self._store.url,
             "study": self._store.study,
-            "scored": scored,
-            "owed": [rung for rung in scored if not self._ledger.is_scored(number, rung)],
+            "scored": [round(share * RUNGS) for share in self._config.stopping.rungs],
         }
 
     def judge(self, trial_id: str, result: dict[str, Any]) -> bool:

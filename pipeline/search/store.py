@@ -111,7 +111,10 @@ class Store:
 
     def _remove(self, key: str, kept: int) -> None:
         with suppress(StoreAway), self._reaching():
-            for name in self._checkpoints(key)[kept:]:
+            folder = f"checkpoints/{self.study}/{key}"
+            for name in (
+                self._checkpoints(key)[kept:] if kept else self._names(folder)
+            ):  # what a kill left half-written too
                 self._files.rm_file(name)
 
     def _checkpoints(self, key: str) -> list[str]:

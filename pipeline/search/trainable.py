@@ -31,8 +31,8 @@ PAUSE_S, PATIENCE_S = 5.0, 600.0
 class SearchTrainable(tune.Trainable):
     """Runs `Trial`.
 
-    Its config holds `number`, `key`, `seed`, `point`, the place of the `store`, the `study`, `scored`: the rungs at
-    which the trial is scored, so that it can be compared with others, and `owed`: those of them that nobody knows yet.
+    Its config holds `number`, `key`, `seed`, `point`, the place of the `store`, the `study`, and `scored`: the rungs at
+    which the trial is scored, so that it can be compared with others.
     """
 
     def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
@@ -55,7 +55,7 @@ class SearchTrainable(tune.Trainable):
             return None
         trial = self._begin()
         self._rung = sum(self._until(rung) <= trial.iteration for rung in range(1, RUNGS))
-        self._owes = self._rung in self.config["owed"]  # it died between its checkpoint and its report
+        self._owes = self._rung in self.config["scored"]  # nobody may have heard of it, or not of the verdict
         return trial
 
     def _begin(self) -> Trial:

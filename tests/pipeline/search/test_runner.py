@@ -89,7 +89,7 @@ def searcher(ledger: Ledger, witness: Witness, wanted: int = 3, **changes: Any) 
 def test_a_trial_s_config_is_all_that_a_worker_needs(ledger: Ledger, witness: Witness) -> None:
     config = searcher(ledger, witness).suggest("t")
     assert isinstance(config, dict)
-    assert set(config) == {"number", "key", "seed", "point", "store", "study", "scored", "owed"}
+    assert set(config) == {"number", "key", "seed", "point", "store", "study", "scored"}
     assert config["key"] == trial_key("study", 0, Point(**config["point"]), 7)
     assert (config["number"], config["seed"], config["store"]) == (0, 7, "memory://store")
 
@@ -403,19 +403,25 @@ def test_the_observer_knows_of_an_end_before_the_ledger(ledger: Ledger) -> None:
     assert (ledger.done, ledger.running) == (0, 1)
 
 
-def test_a_score_that_a_death_withheld_is_owed(witness: Witness, tmp_path: Path) -> None:
-    def begin() -> tuple[LedgerSearcher, Any]:
+def test_a_trial_whose_driver_died_between_its_score_and_its_end_is_stopped_by_the_next(
+    witness: Witness, tmp_path: Path
+) -> None:
+    def begin() -> tuple[LedgerSearcher, Ledger]:
         ledger = Ledger(sqlite(tmp_path / "study.db"), "study", CONFIG)
-        search = searcher(ledger, witness, stopping=Stopping(rungs=(0.3,), keep=0.5))
-        return search, search.suggest("a")
+        return searcher(ledger, witness, stopping=Stopping(rungs=(0.3,), keep=0.5)), ledger
 
-    search, config = begin()
-    assert (config["scored"], config["owed"]) == ([3], [3])
-    _, config = begin()
-    assert config["owed"] == [3]
-    search.judge("a", rung(25.0, 0.1))
-    _, config = begin()
-    assert (config["number"], config["owed"]) == (0, [])
+    search, ledger = begin()
+    search.suggest("a")
+    assert search.judge("a", rung(25.0, 0.1))
+    search.on_trial_complete("a", {"record": text()})
+    config = search.suggest("b")
+    assert isinstance(config, dict)
+    assert not search.judge("b", rung(24.0, 0.2)), "this is in the study, and what follows is not"
+    search, ledger = begin()
+    assert search.suggest("b") == config, "the worker tells its score again"
+    assert not search.judge("b", rung(24.0, 0.2))
+    search.on_trial_complete("b", rung(24.0, 0.2))
+    assert (ledger.finished, ledger.stopped) == (1, 1)
 
 
 def test_checkpoints_that_the_driver_cannot_see_end_the_search(ledger: Ledger, witness: Witness) -> None:

@@ -115,8 +115,11 @@ def test_the_last_checkpoints_are_kept_the_newest_first(store: Store) -> None:
 
 def test_checkpoints_go_when_the_trial_ends(store: Store, tmp_path: Path) -> None:
     store.keep("key", 10, b"ten")
+    folder = tmp_path / "store" / "checkpoints" / "study" / "key"
+    (folder / "000000020.safetensors.part").write_bytes(b"what a kill left half-writ")
+    assert list(store.checkpoints("key")) == [b"ten"]
     store.put("key", folder_of(tmp_path / "in", weights=b"w"), {})
-    assert list(store.checkpoints("key")) == []
+    assert not list(folder.iterdir())
 
 
 def test_a_store_that_nobody_has_written_into_is_no_error(store: Store) -> None:
