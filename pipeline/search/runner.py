@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler
@@ -13,6 +14,7 @@ from ray.tune.search import Searcher
 
 from pipeline.config import Resources, SearchConfig
 from pipeline.errors import UserError
+from pipeline.progress import say
 from pipeline.search.cluster import connect
 from pipeline.search.ledger import Ledger
 from pipeline.search.observer import Asked, End, Observer
@@ -23,6 +25,7 @@ from pipeline.search.stopping import goes_on
 from pipeline.search.store import Store, StoreAway
 from pipeline.search.trainable import RUNGS, SearchTrainable
 from pipeline.search.trial import Job, trial_key
+from pipeline.search.watch import Watch
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -102,6 +105,16 @@ class LedgerSearcher(Searcher):
         elif limit := self._spending.reached or self._strange_store(asked, result):
             self._judged[trial_id] = {}, "put down", limit
         return trial_id not in self._judged
+
+    def ends_for(self) -> str | None:
+        """What the search is to end for before it has all its trials; None while it goes on."""
+        return self.trouble or self._spending.reached
+
+    def put_down_all(self) -> None:
+        """Put down what has no place to run, when Tune has ended."""
+        for trial_id in list(self._asked):
+            self._judged[trial_id] = {}, "put down", self.ends_for() or "no place to run"
+            self.on_trial_complete(trial_id)
 
     def died(self, trial_id: str, cause: str) -> None:
         """Take what a trial's worker died of, before its end is told."""
@@ -201,13 +214,18 @@ def _end_of(result: dict[str, Any], error: bool, cause: str) -> tuple[dict[str, 
 class Judged(FIFOScheduler):
     """Trials in the order in which they come; each goes on as long as the searcher finds it good."""
 
-    def __init__(self, searcher: LedgerSearcher) -> None:
+    def __init__(self, searcher: LedgerSearcher, watch: Watch | None = None) -> None:
         super().__init__()
-        self._searcher = searcher
+        self._searcher, self._watch = searcher, watch
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as of the searcher."""
         return {}
+
+    def on_trial_add(self, tune_controller: TuneController, trial: TuneTrial) -> None:
+        """The first of all that Tune lets one see of itself."""
+        if self._watch:
+            self._watch.controller = tune_controller
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> TuneTrial | None:
         """The first that waits: Tune's own choice, without a look at every trial that has ended."""
@@ -269,6 +287,7 @@ def _tune(config: SearchConfig, job: Job, searcher: LedgerSearcher, state: Path)
     end = connect(config.resources)
     try:
         make_tuner(tune.with_parameters(SearchTrainable, job=job), searcher, config.resources, state).fit()
+        searcher.put_down_all()
     finally:
         end()
 
@@ -280,11 +299,12 @@ def make_tuner(trainable: Any, searcher: LedgerSearcher, resources: Resources, s
         trainable: a class; its results are those of `SearchTrainable`.
         state: folder of Tune's own records, which are never read again.
     """
+    watch = Watch(searcher.ends_for, lambda: _say_idle(resources))
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
         tune_config=tune.TuneConfig(
             search_alg=tune.search.ConcurrencyLimiter(searcher, max_concurrent=resources.concurrent),
-            scheduler=Judged(searcher),
+            scheduler=Judged(searcher, watch),
             num_samples=-1,
             reuse_actors=True,
         ),
@@ -292,8 +312,18 @@ def make_tuner(trainable: Any, searcher: LedgerSearcher, resources: Resources, s
             name="tune",
             storage_path=str(state.resolve()),
             verbose=0,
+            stop=watch,
             failure_config=tune.FailureConfig(max_failures=resources.max_failures),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             log_to_file=False,
         ),
+    )
+
+
+def _say_idle(resources: Resources) -> None:
+    have = ray.cluster_resources()
+    cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
+    say(
+        f"search  no trial runs: each asks one node for {resources.cpus_per_trial:g} CPU and "
+        f"{resources.gpus_per_trial:g} GPU, all nodes have {cpus:g} and {gpus:g}; waits for nodes to come"
     )

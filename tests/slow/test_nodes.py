@@ -60,3 +60,15 @@ def test_nodes_die_and_come_and_the_search_ends_with_its_count(project: Path, ro
             assert len(told) - len(set(told)) <= 2, "at most one rung is trained twice for each death"
     rows = trials(project)
     assert [(row["number"], row["state"]) for row in rows] == [(n, "finished") for n in range(4)]
+
+
+def test_a_bound_on_time_holds_where_no_node_has_room(project: Path, root: Path) -> None:
+    tiny_profile(project / "params.yaml", FOLDER | {"search.limits": {"hours": 0.005, "usd": None}})
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with (
+        ray_cluster(project, token, head_cpus=0) as cluster,
+        searching(project, root, RAY_ADDRESS=cluster.address, **token) as search,
+    ):
+        assert search.end() == 2, search.told()
+        assert any("trial 0 put down: search.limits.hours" in line for line in search.lines)
+        assert "before any trial finished" in search.errors()
