@@ -14,8 +14,8 @@ def keep_freed_memory() -> bool:
     """Let the C library keep large blocks for the next image, for the rest of the process.
 
     Networks take and free hundreds of MiB per effect; glibc maps such blocks afresh each time, and the page faults cost
-    up to a tenth of a pruned network's time, and a fifth of a small training's. All threads take from one place, so that
-    what a compiling thread has freed serves the others. Programs call this at their start; the library leaves the
+    up to a tenth of a pruned network's time, and a fifth of a small training's. All threads take from one place, so
+    that what a compiling thread has freed serves the others. Programs call this at their start; the library leaves the
     process as it is. A block that is taken over and over may be held several times, because small ones come to lie in
     its place: `trim_above` ends that.
 
