@@ -60,7 +60,7 @@ def bench(
             for width, height in sizes:
                 on = f"{place.device}, {count} threads" if place.device == "cpu" else place.device
                 where = f"{width}x{height}, {on}, {runtime.name}"
-                image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+                image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(place.device)
                 works = {s.name: _work(s, built[s.name], image, place.device) for s in subjects}
                 timings = measure(works, rounds, _prefixed(report, where))
                 yield from _cells(subjects, timings, (width, height), place, runtime.name, rounds)
