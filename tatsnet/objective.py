@@ -90,5 +90,4 @@ def search_loss(
     l1 = (restored_BCHW - target_BCHW).abs().mean()
     r1 = cost.resource(gates.effective_BNC.sum(-1), gates.shared_N, effects)
     r2 = disagreement(gates) if objective.variant.shares else torch.zeros_like(l1)
-    total = l1.add(r1, alpha=objective.lambda1).add(r2, alpha=objective.lambda2)
-    return Loss(total, l1, r1, r2)
+    return Loss(l1 + objective.lambda1 * r1 + objective.lambda2 * r2, l1, r1, r2)

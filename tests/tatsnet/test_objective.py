@@ -110,6 +110,13 @@ def test_weights_of_zero_leave_l1_alone() -> None:
     assert loss.total == loss.l1 == 0.5
 
 
+def test_a_weight_beyond_float32_gives_no_finite_loss() -> None:
+    """A training with it has diverged, and says so; it does not end in an error of a tensor."""
+    zero = torch.zeros(1)
+    loss = search_loss(objective(lambda1=1e39), zero, zero, tiny_gates(0), CostModel(TINY), 1)
+    assert not torch.isfinite(loss.total)
+
+
 @pytest.mark.parametrize(
     ("variant", "name", "shares", "relative"),
     [
