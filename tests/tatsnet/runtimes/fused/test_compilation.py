@@ -77,6 +77,7 @@ def test_a_launch_compiles_the_very_kernels_that_are_looked_at(monkeypatch: pyte
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("capability", "precision"),
     [(90, torch.bfloat16), (90, torch.float16), (90, torch.float32), (80, torch.bfloat16)],
