@@ -115,7 +115,7 @@ def works(
 
         def work(network: ExtractedNetwork = network) -> int:
             encoded = network.encode(image_BCHW)
-            network.prepare(encoded, tasks)
+            network.prepare(tasks)
             for task in tasks:
                 network.effect(encoded, task)
             return len(tasks)

@@ -97,7 +97,7 @@ def extracted_work(architecture: Architecture, runtime: Runtime, image: Tensor) 
 
     def work() -> int:
         encoded = network.encode(image)
-        network.prepare(encoded, GRID)
+        network.prepare(GRID)
         for task in GRID:
             network.effect(encoded, task)
         return EFFECTS

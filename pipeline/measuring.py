@@ -72,7 +72,7 @@ class Extracted:
     def effects(self, image_BCHW: Tensor, tasks: Sequence[Task]) -> list[Tensor]:
         """Effects of one image, the shared part computed once."""
         encoded = self.restorer.encode_tensor(image_BCHW)
-        self.restorer.prepare(encoded, tasks)
+        self.restorer.prepare(tasks)
         return [self.restorer.effect_tensor(encoded, task) for task in tasks]
 
 

@@ -23,7 +23,7 @@ from tatsnet.runtimes.api import Compiled, Runtime
 from tatsnet.runtimes.pytorch import TorchRuntime
 from tatsnet.sections_cache import SectionCache
 from tatsnet.settings import GateRule
-from tatsnet.slicing import SMALL, slice_section, split, travelling, with_scales
+from tatsnet.slicing import slice_section, split, travelling, with_scales
 from tatsnet.steps import State, start
 from tatsnet.supernet import pad_even
 
@@ -90,7 +90,10 @@ class Encoded:
 
 
 class Wanted(NamedTuple):
-    """Which task-specific section: a pattern's, for all its tasks, or that of one task alone."""
+    """Which task-specific section: a pattern's, for all its tasks, or that of one known task alone.
+
+    The latter has its residual scales in the weights, which saves a pass over the stream per block.
+    """
 
     pattern: Pattern
     task: Task | None
@@ -147,13 +150,13 @@ class ExtractedNetwork:
         """
         return self._pattern(check_task(task))
 
-    def prepare(self, encoded: Encoded, tasks: Iterable[Sequence[float]]) -> None:
-        """Compile what effects of an image need and wait for it; without that, PyTorch answers until it is there.
+    def prepare(self, tasks: Iterable[Sequence[float]]) -> None:
+        """Compile what effects need and wait for it; without that, PyTorch answers until it is there.
 
         Raises:
             ValueError: not task vectors.
         """
-        self._sections.prepare([self._wanted(encoded, task) for task in tasks])
+        self._sections.prepare([self._wanted(task) for task in tasks])
 
     @torch.inference_mode()
     def encode(self, image_BCHW: Tensor) -> Encoded:
@@ -168,7 +171,8 @@ class ExtractedNetwork:
         if image_BCHW.ndim != 4 or image_BCHW.shape[1] != 3 or 0 in image_BCHW.shape:
             raise ValueError(f"an image batch is B x 3 x H x W with no empty side, got {tuple(image_BCHW.shape)}")
         height, width = image_BCHW.shape[-2:]
-        padded = pad_even(image_BCHW.to(self.device, self.dtype)).contiguous(memory_format=torch.channels_last)
+        layout = self.runtime.image_layout
+        padded = pad_even(image_BCHW.to(self.device, self.dtype)).contiguous(memory_format=layout)
         pattern = self.architecture.patterns[0]
         state = self._run(self._shared, self._shared_convs, pattern, (), start(padded), padded.new_zeros(3))
         return Encoded(state._replace(owned=False), height, width)
@@ -180,7 +184,7 @@ class ExtractedNetwork:
         Raises:
             ValueError: the task vector is not three numbers in [0, 1].
         """
-        wanted = self._wanted(encoded, task)
+        wanted = self._wanted(task)
         section = self._sections.get(wanted)
         task_D = torch.tensor(task, dtype=self.dtype, device=self.device)
         state = self._run(section, self._specific_convs, wanted.pattern, self._incoming, encoded.state, task_D)
@@ -189,10 +193,9 @@ class ExtractedNetwork:
         restored = torch.addcmul(state.image_BCHW, scale, state.hidden_BCHW)
         return restored[..., : encoded.height, : encoded.width]
 
-    def _wanted(self, encoded: Encoded, task: Sequence[float]) -> Wanted:
+    def _wanted(self, task: Sequence[float]) -> Wanted:
         task = check_task(task)
-        own = task in self._known and self._has_scales and encoded.height * encoded.width <= SMALL
-        return Wanted(self._pattern(task), task if own else None)
+        return Wanted(self._pattern(task), task if self._has_scales and task in self._known else None)
 
     @torch.inference_mode()
     def _find_pattern(self, task: Task) -> Pattern:

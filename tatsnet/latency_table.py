@@ -2,8 +2,8 @@
 
 A block is measured as what a chain of several takes more than one alone, divided: what a call and its inputs and
 outputs take does not count. A runtime joins a block's convolutions with their ReLU and addition, so a block is the
-least that is measured; each convolution is credited with half of it. Residual scales lie where they do for an effect of
-a known task on an image of that size (`slicing.SMALL`).
+least that is measured; each convolution is credited with half of it. Residual scales are in the weights, as for an
+effect of a known task.
 
 Shapes: B batch, C channels, H height, W width, D degradation types (3).
 """
@@ -26,7 +26,7 @@ from tatsnet.files import Tensors
 from tatsnet.latency import Timing, Work, measure, threads
 from tatsnet.latency_model import LatencyTable, Row, check_grid
 from tatsnet.runtimes import Runtime
-from tatsnet.slicing import SMALL, slice_section, with_scales
+from tatsnet.slicing import slice_section, with_scales
 from tatsnet.steps import start
 from tatsnet.supernet import SuperNetwork
 
@@ -194,7 +194,6 @@ class _Probe:
         hidden = self.image.new_full((1, width // 4, size[1], size[0]), 0.5)
         self._hidden = hidden.contiguous(memory_format=torch.channels_last)
         self._task = torch.tensor(GRID[0], device=runtime.device)
-        self._own = size[0] * size[1] <= SMALL
 
     def head(self, outputs: int) -> Work:
         return self._work([self._convs[0]], [range(outputs)] + [()] * (self._network.points - 1), 0)
@@ -219,8 +218,7 @@ class _Probe:
     ) -> Work:
         pattern: Pattern = tuple(tuple(point) for point in points)
         tensors: Tensors = slice_section(self._weights, self._network, convs, pattern, shared=False)
-        if self._own:
-            tensors = with_scales(tensors, GRID[0])
+        tensors = with_scales(tensors, GRID[0])
         section = self._runtime.compile(convs, pattern, tuple(range(incoming)), tensors)
         stream = self._stream[:, :incoming]
         state = start(self.image)._replace(stream_BCHW=stream, owned=False)
@@ -250,7 +248,7 @@ def _encoding(network: ExtractedNetwork, image_BCHW: Tensor) -> Work:
 def _effect(network: ExtractedNetwork, image_BCHW: Tensor) -> Work:
     """An effect where all is shared: what it takes beside the layers."""
     encoded, task = network.encode(image_BCHW), GRID[0]
-    network.prepare(encoded, [task])
+    network.prepare([task])
 
     def work() -> int:
         for _ in range(EFFECTS):

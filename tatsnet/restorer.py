@@ -116,18 +116,18 @@ class Restorer:
         return (self._compiled_effect(encoded, task) for task in [check_task(task) for task in tasks])
 
     def _compiled_effect(self, encoded: Encoded, task: Sequence[float]) -> Pixels:
-        self.prepare(encoded, [task])
+        self.prepare([task])
         return self.effect(encoded, task)
 
-    def prepare(self, encoded: Encoded, tasks: Iterable[Sequence[float]]) -> None:
-        """Compile what effects of an image need, and wait for it; it serves other images of about its size too.
+    def prepare(self, tasks: Iterable[Sequence[float]]) -> None:
+        """Compile what effects need, and wait for it; it serves images of any size.
 
         A slider needs no preparing: a new position is answered at once, by PyTorch where nothing is compiled yet.
 
         Raises:
             ValueError: a task vector is not three numbers in [0, 1].
         """
-        self._network.prepare(encoded, tasks)
+        self._network.prepare(tasks)
 
     def restore(self, rgb_HWC: Pixels, task: Sequence[float]) -> Pixels:
         """One effect of one image: `encode`, then `effect`, compiled.

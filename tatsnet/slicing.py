@@ -11,13 +11,6 @@ from tatsnet.architecture import Architecture, Channels, Conv, NetworkConfig, Pa
 from tatsnet.files import Tensors
 from tatsnet.supernet import MEAN_TASK
 
-SMALL = 2**19
-"""Pixels up to which a known task has a section of its own, with its residual scales in the weights.
-
-That takes 8 to 12 % less time per effect at 480x320 (OpenVINO). On larger images, whose stream does not stay in the
-cache, adding to it takes as long as scaling and adding.
-"""
-
 
 def split(architecture: Architecture) -> tuple[tuple[Conv, ...], tuple[Conv, ...]]:
     """The convolutions of the task-agnostic part and of a task-specific part, each first to last."""

@@ -75,7 +75,7 @@ def pruned(name: str, parts: Parts, tasks: tuple[Task, ...] = GRID, counted: Arc
 
         def effects(image_BCHW: Tensor, tasks: Sequence[Task]) -> Iterator[Tensor]:
             encoded = network.encode(image_BCHW)
-            network.prepare(encoded, tasks)
+            network.prepare(tasks)
             return (network.effect(encoded, task) for task in tasks)
 
         return effects

@@ -40,6 +40,8 @@ class Runtime(Protocol):
         name: by which it is chosen: one of `choose.NAMES`.
         device: where the states that it reads and makes lie.
         compiles: whether `compile` takes so long that a person would notice.
+        image_layout: how the images that it reads fastest, and those that it makes, lie in memory: plane by plane
+            (contiguous), or pixel by pixel (channels last). It reads others too.
     """
 
     @property
@@ -50,6 +52,9 @@ class Runtime(Protocol):
 
     @property
     def compiles(self) -> bool: ...
+
+    @property
+    def image_layout(self) -> torch.memory_format: ...
 
     def compile(
         self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]

@@ -39,6 +39,7 @@ class CudaGraphRuntime:
 
     name = "cudagraph"
     compiles = False
+    image_layout = torch.channels_last
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from torch import Tensor
 from tatsnet.architecture import convolutions
 from tatsnet.degradation import Task, check_task
 from tatsnet.runtimes.api import Compiled, Runtime
-from tatsnet.slicing import SMALL, slice_section, with_scales
+from tatsnet.slicing import slice_section, with_scales
 from tatsnet.steps import start
 from tatsnet.supernet import SuperNetwork, pad_even
 
@@ -25,7 +25,7 @@ TASKS = 27
 class DenseRestorer:
     """Makes effects with the whole super network: its sections are compiled as an extracted network's are.
 
-    On images up to `slicing.SMALL` every task has one of its own, with its residual scales in the weights.
+    Every task has one of its own, with its residual scales in the weights.
 
     Args:
         network: the super network; its weights are copied.
@@ -38,11 +38,11 @@ class DenseRestorer:
         weights = {name: weight.detach().clone() for name, weight in network.state_dict().items()}
         tensors = slice_section(weights, config, convs, pattern, shared=False)
 
-        @lru_cache(1 + TASKS)
-        def section(task: Task | None) -> Compiled:
-            return runtime.compile(convs, pattern, (), with_scales(tensors, task) if task else tensors)
+        @lru_cache(TASKS)
+        def section(task: Task) -> Compiled:
+            return runtime.compile(convs, pattern, (), with_scales(tensors, task))
 
-        self._section = section
+        self._section, self._layout = section, runtime.image_layout
         self._scale_weight, self._scale_bias = (
             weights[f"global_scale.{kind}"].to(runtime.device) for kind in ("weight", "bias")
         )
@@ -59,10 +59,9 @@ class DenseRestorer:
             ValueError: not task vectors, or weights of a precision that the runtime does not know.
         """
         height, width = image_BCHW.shape[-2:]
-        image = pad_even(image_BCHW.to(self._scale_bias)).contiguous(memory_format=torch.channels_last)
+        image = pad_even(image_BCHW.to(self._scale_bias)).contiguous(memory_format=self._layout)
         for task in map(check_task, tasks):
             task_D = image.new_tensor(task)
-            section = self._section(task if height * width <= SMALL else None)
-            hidden = section(start(image), task_D).hidden_BCHW
+            hidden = self._section(task)(start(image), task_D).hidden_BCHW
             scale = (self._scale_weight @ task_D + self._scale_bias)[:, None, None]
             yield torch.addcmul(image, scale, hidden)[..., :height, :width]

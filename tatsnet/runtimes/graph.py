@@ -47,6 +47,7 @@ class SectionGraph:
         self.stream: str | None = None
         if convs and convs[0].name != "head":
             self._start(convs[0], incoming)
+            self._lay_out(convs)
         self._scales = self._make_scales(convs)
         steps = {"head": self._head, "tail": self._tail, "up": self._up, "out": self._out}
         for conv in convs:
@@ -72,6 +73,19 @@ class SectionGraph:
         if room := len(self._channels) - len(useful):
             integers = self._nodes.integers
             self.stream = self._nodes.add("Pad", self.stream, integers(0, room), "", integers(1))
+
+    def _lay_out(self, convs: Sequence[Conv]) -> None:
+        """A convolution that changes nothing: it leaves the stream as the blocks' convolutions want it in memory.
+
+        Where a block reads, and adds to, what is no convolution's result, OpenVINO 2026.4 rearranges it for either, and
+        then copies the stream in every block before it adds to it. Gathers and scatters want it as it is.
+        """
+        points = [conv.fan_out if writes_stream(conv) else conv.fan_in for conv in convs if conv.area < 1]
+        tied = all(set(self._channels) <= set(self._pattern[point]) for point in points if point is not None)
+        if self.stream is not None and tied and any(writes_stream(conv) for conv in convs):
+            count = len(self._channels)
+            ones = self._nodes.weights(torch.ones(count, 1, 1, 1))
+            self.stream = self._nodes.add("Conv", self.stream, ones, kernel_shape=[1, 1], group=count)
 
     def _make_scales(self, convs: Sequence[Conv]) -> dict[str, str]:
         """Every block's residual scale, 1 x O x 1 x 1: a 1x1 convolution of the task vector.

@@ -25,6 +25,7 @@ class OrtRuntime:
     name = "onnxruntime"
     compiles = True
     device = torch.device("cpu")
+    image_layout = torch.contiguous_format
 
     def __init__(self, threads: int) -> None:
         self.threads = threads

@@ -54,12 +54,19 @@ class OpenVinoRuntime:
     name = "openvino"
     compiles = True
     device = torch.device("cpu")
+    image_layout = torch.contiguous_format
 
     def __init__(self, threads: int, precision: torch.dtype = torch.float32) -> None:
         self.threads = threads
-        self._hint, capability = HINTS[precision]
+        hint, capability = HINTS[precision]
         if capability not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ValueError(f"OpenVINO on this CPU cannot compute in {precision}: take float32")
+        self._settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": hint,
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,  # several processes would be pinned to the same cores
+        }
 
     def compile(
         self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
@@ -68,14 +75,7 @@ class OpenVinoRuntime:
         return GraphSection(convs, pattern, incoming, tensors, self._load)
 
     def _load(self, model: bytes) -> Run:
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": self._hint,
-            "INFERENCE_NUM_THREADS": self.threads,
-            "ENABLE_CPU_PINNING": False,  # several processes would be pinned to the same cores
-        }
-        compiled = core().compile_model(core().read_model(model), "CPU", settings)
-        return Requests(compiled)
+        return Requests(core().compile_model(core().read_model(model), "CPU", self._settings))
 
 
 class Requests:
@@ -98,13 +98,16 @@ class Requests:
         with self._lock:
             self._busy += 1
         try:
-            request.infer()
+            self._infer(request)
         finally:
             with self._lock:
                 self._busy -= 1
                 if not self._busy and _pixels(outputs) > LARGE:
                     self._compiled.release_memory()
                     trim_above(HELD)
+
+    def _infer(self, request: openvino.InferRequest) -> None:
+        request.infer()
 
 
 def _pixels(tensors: Mapping[str, Tensor]) -> int:

@@ -164,21 +164,17 @@ def test_more_patterns_than_the_cache_holds_are_still_right() -> None:
 
 
 @pytest.mark.parametrize(("shared", "own"), [(0, True), (4, True), (TINY.points, False)])
-def test_known_tasks_have_sections_of_their_own_on_small_images(
-    shared: int, own: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_known_tasks_have_sections_of_their_own_and_others_their_patterns(shared: int, own: bool) -> None:
     """Where a section has residual scales at all."""
-    monkeypatch.setattr("tatsnet.extracted.SMALL", 6 * 6)
-    model = frozen_network(shared, OPEN)
-    network, known = extracted(model), grid_tasks()
-    patterns = len({network.pattern(task) for task in known})
-    assert patterns < len(known)
-    for side, sections in ((7, patterns), (6, patterns + len(known) * own)):
-        network.prepare(network.encode(image(side, side)), known)
-        assert len(network._sections) == sections
-    for task in random_tasks(3):
-        network.effect(network.encode(image(6, 6)), task)
-    assert len(network._sections) == patterns + len(known) * own
+    network, known = extracted(frozen_network(shared, OPEN)), grid_tasks()
+    patterns = {network.pattern(task) for task in known}
+    assert len(patterns) < len(known)
+    network.prepare(known)
+    assert len(network._sections) == (len(known) if own else len(patterns))
+    others = random_tasks(5)
+    network.prepare(others)
+    patterns = {network.pattern(task) for task in others} | (set() if own else patterns)
+    assert len(network._sections) == len(known) * own + len(patterns)
 
 
 BAD_TASKS = [(0.1, 0.2), (0.0, 0.0, 1.01), (-0.01, 0.0, 0.0), (float("nan"), 0.0, 0.0), (0.0, 0.0, float("inf"))]

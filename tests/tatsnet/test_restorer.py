@@ -221,7 +221,7 @@ class TestSlider:
         before = [restorer.effect(encoded, task) for task in tasks]
         assert compiled == [], "all of them were answered before anything was compiled"
         may_compile.set()
-        restorer.prepare(encoded, tasks)
+        restorer.prepare(tasks)
         assert len(compiled) == len({restorer._network.pattern(task) for task in tasks})
         for task, image in zip(tasks, before, strict=True):
             np.testing.assert_allclose(restorer.effect(encoded, task), image, atol=1e-6)

@@ -25,6 +25,7 @@ class TritonRuntime:
 
     name = "triton"
     compiles = False
+    image_layout = torch.channels_last
 
     def __init__(
         self,

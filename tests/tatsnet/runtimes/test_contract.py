@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from tatsnet import extracted
 from tatsnet.architecture import Channels, Conv, NetworkConfig, Pattern, convolutions
 from tatsnet.extracted import Encoded, ExtractedNetwork
 from tatsnet.extraction import TOLERANCE, grid_tasks, slice_parts
@@ -78,7 +77,7 @@ def network_of(model: MaskedNetwork, runtime: Runtime) -> ExtractedNetwork:
 def prepared(network: ExtractedNetwork, picture: Tensor, tasks: Sequence[tuple[float, float, float]]) -> Encoded:
     """The encoded picture, and its effects compiled: PyTorch answers for none of them in the runtime's stead."""
     encoded = network.encode(picture)
-    network.prepare(encoded, tasks)
+    network.prepare(tasks)
     return encoded
 
 
@@ -93,12 +92,7 @@ def difference(
     return float(torch.stack([(a - b).abs().max() for a, b in zip(made, wanted, strict=True)]).max())
 
 
-@pytest.mark.parametrize("small", [True, False])
-def test_all_27_effects_equal_the_masked_networks(
-    runtime: Runtime, small: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On small images known tasks have sections of their own, on others they share their pattern's."""
-    monkeypatch.setattr(extracted, "SMALL", extracted.SMALL if small else 0)
+def test_all_27_effects_equal_the_masked_networks(runtime: Runtime) -> None:
     model = frozen_network(8, network=NetworkConfig(width=12, blocks=3), min_channels=2)
     network = network_of(model, runtime)
     assert len(network.architecture.patterns) > 5
@@ -246,7 +240,7 @@ class Faulty:
 
     def __init__(self, runtime: Runtime, change: Change) -> None:
         self._runtime, self._change = runtime, change
-        self.name, self.device = runtime.name, runtime.device
+        self.name, self.device, self.image_layout = runtime.name, runtime.device, runtime.image_layout
 
     def compile(
         self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]

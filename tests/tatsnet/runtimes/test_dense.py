@@ -14,12 +14,7 @@ from tests.tatsnet.networks import random_tasks
 
 @pytest.mark.parametrize("name", available())
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 8, 10), (2, 7, 5), (1, 1, 1)])
-@pytest.mark.parametrize("small", [70, 0])
-def test_effects_are_the_super_networks(
-    name: str, batch: int, height: int, width: int, small: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the residual scales in the weights of small images' sections, and without."""
-    monkeypatch.setattr("tatsnet.runtimes.dense.SMALL", small)
+def test_effects_are_the_super_networks(name: str, batch: int, height: int, width: int) -> None:
     generator = torch.Generator().manual_seed(0)
     network = SuperNetwork(NetworkConfig(width=8, blocks=2), generator)
     with torch.no_grad():

@@ -6,8 +6,16 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from tatsnet.architecture import NetworkConfig, Pattern, convolutions
+from tatsnet.runtimes.compiled import GraphSection, Run
+from tatsnet.slicing import slice_section, travelling, with_scales
+from tatsnet.supernet import SuperNetwork
 
 pytest.importorskip("openvino")
+
+from tatsnet.runtimes.ov import core
 
 SIGNAL_AFTER_RUNTIMES = """
 import faulthandler, gc, os, signal
@@ -26,3 +34,27 @@ os.kill(os.getpid(), signal.SIGUSR1)
 def test_a_signal_is_answered_after_runtimes_came_and_went() -> None:
     done = subprocess.run([sys.executable, "-c", SIGNAL_AFTER_RUNTIMES], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "answered"), done.stderr
+
+
+def rearrangements(blocks: int) -> int:
+    """How often OpenVINO copies the image in a task-specific part of so many blocks."""
+    network = NetworkConfig(width=16, blocks=1 + blocks)
+    shared, specific = convolutions(network)[:3], convolutions(network)[3:]
+    kept = tuple(range(8))
+    pattern: Pattern = (tuple(range(16)),) * 4 + (kept,) * (network.points - 4)
+    weights = SuperNetwork(network, torch.Generator().manual_seed(0)).state_dict()
+    tensors = with_scales(slice_section(weights, network, specific, pattern, shared=False), (0.5, 0.5, 0.5))
+    models: list[bytes] = []
+
+    def load(model: bytes) -> Run:
+        models.append(model)
+        return lambda inputs, outputs: None
+
+    GraphSection(specific, pattern, travelling(shared, pattern), tensors, load)
+    layers = core().compile_model(core().read_model(models[0]), "CPU").get_runtime_model().get_ops()
+    return [layer.get_rt_info()["layerType"].astype(str) for layer in layers].count("Reorder")
+
+
+def test_blocks_add_to_the_stream_where_it_lies() -> None:
+    """It is rearranged when it comes and when it goes, and copied for no block."""
+    assert rearrangements(1) == rearrangements(4)
