@@ -5,6 +5,7 @@ Shapes: B batch, C channels, H height, W width, D degradation types (3).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -21,8 +22,6 @@ Run = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], None]
 
 HALF = ("half_height", "half_width")
 FULL = ("height", "width")
-AFTER = {"stream": "stream_after", "hidden": "hidden_after"}
-"""Names of the results; those of what is read are the state's."""
 
 
 class GraphSection:
@@ -31,6 +30,7 @@ class GraphSection:
     Args:
         convs, pattern, incoming, tensors: as of `Section`; from the head on, or up to the last convolution.
         load: makes a model's bytes ready to run.
+        most: channels that a result may have; one of more comes in several, each by a convolution that picks its own.
 
     Raises:
         ValueError: weights that are not float32.
@@ -43,6 +43,7 @@ class GraphSection:
         incoming: Channels,
         tensors: Mapping[str, Tensor],
         load: Callable[[bytes], Run],
+        most: int = sys.maxsize,
     ) -> None:
         for name, tensor in tensors.items():
             if tensor.dtype != torch.float32:
@@ -54,12 +55,15 @@ class GraphSection:
         self._keeps_stream = graph.stream == "stream"
         self._channels, self._full = channels_after(convs, pattern, incoming)
         made = {"stream": None if self._keeps_stream else graph.stream, "hidden": graph.hidden}
-        outputs = {
-            AFTER[name]: (own, (1, self._channels[name], *(FULL if self._full else HALF)))
-            for name, own in made.items()
-            if own is not None
-        }
-        self._made = [name for name, own in made.items() if own is not None]
+        self._made: dict[str, tuple[str, slice]] = {}
+        outputs: dict[str, tuple[str, Sides]] = {}
+        for name, own in made.items():
+            if own is not None:
+                for part in in_parts(self._channels[name], most):
+                    seen = f"{name}_after_{part.start}"
+                    self._made[seen] = name, slice(part.start, part.stop)
+                    channels = only(nodes, own, part, self._channels[name])
+                    outputs[seen] = channels, (1, len(part), *(FULL if self._full else HALF))
         self._inputs = {name: size for name, size in sides.items() if nodes.reads(name)}
         self._run = load(nodes.model("section", self._inputs, outputs)) if outputs else None
 
@@ -76,10 +80,25 @@ class GraphSection:
             read = {name: given[name].contiguous() for name in self._inputs}
             for one in range(batch):
                 inputs = {name: tensor[0] if name == "task" else tensor[one : one + 1] for name, tensor in read.items()}
-                self._run(inputs, {AFTER[name]: made[name][one : one + 1] for name in self._made})
+                outputs = {seen: made[name][one : one + 1, part] for seen, (name, part) in self._made.items()}
+                self._run(inputs, outputs)
         if self._keeps_stream:
             return State(image, state.stream_BCHW, made["hidden"], state.owned)
         return State(image, made["stream"], made["hidden"], True)
+
+
+def in_parts(count: int, most: int) -> list[range]:
+    """So many channels as few runs of about the same length, of at most so many each."""
+    number = -(-count // most)
+    return [range(count * i // number, count * (i + 1) // number) for i in range(number)]
+
+
+def only(nodes: Nodes, tensor: str, part: range, count: int) -> str:
+    """A part of a tensor's channels: by a convolution, which leaves them in memory as those before it do."""
+    if len(part) == count:
+        return tensor
+    rows = torch.eye(count)[part.start : part.stop, :, None, None]
+    return nodes.add("Conv", tensor, nodes.weights(rows), kernel_shape=[1, 1])
 
 
 def input_sides(convs: Sequence[Conv], pattern: Pattern, incoming: Channels) -> dict[str, Sides]:

@@ -9,9 +9,13 @@ import pytest
 import torch
 
 from tatsnet.architecture import NetworkConfig, Pattern, convolutions
-from tatsnet.runtimes.compiled import GraphSection, Run
+from tatsnet.extracted import ExtractedNetwork
+from tatsnet.extraction import grid_tasks, slice_parts
+from tatsnet.runtimes.choose import pick
+from tatsnet.runtimes.compiled import GraphSection, Run, in_parts
 from tatsnet.slicing import slice_section, travelling, with_scales
 from tatsnet.supernet import SuperNetwork
+from tests.tatsnet.networks import OPEN, frozen_network
 
 pytest.importorskip("openvino")
 
@@ -34,6 +38,24 @@ os.kill(os.getpid(), signal.SIGUSR1)
 def test_a_signal_is_answered_after_runtimes_came_and_went() -> None:
     done = subprocess.run([sys.executable, "-c", SIGNAL_AFTER_RUNTIMES], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "answered"), done.stderr
+
+
+def test_results_come_in_parts_of_few_channels() -> None:
+    counts = [(count, [len(part) for part in in_parts(count, 15)]) for count in (0, 15, 16, 40, 48)]
+    assert counts == [(0, []), (15, [15]), (16, [8, 8]), (40, [13, 13, 14]), (48, [12, 12, 12, 12])]
+
+
+@pytest.mark.parametrize("shared", [4, 5])
+def test_a_wide_stream_and_wide_hidden_channels_come_whole(shared: int) -> None:
+    """Sharing ends after a block, or within one; batches are run image by image."""
+    parts = slice_parts(frozen_network(shared, OPEN, network=NetworkConfig(width=40, blocks=2)), grid_tasks())
+    images, task = torch.rand(2, 3, 9, 14, generator=torch.Generator().manual_seed(0)), (0.5, 0.0, 1.0)
+    networks = [ExtractedNetwork(parts, runtime=pick(name, threads=1)) for name in ("openvino", "torch")]
+    made = []
+    for network in networks:
+        network.prepare([task])
+        made.append(network.effect(network.encode(images), task))
+    assert torch.allclose(*made, atol=1e-5)
 
 
 def rearrangements(blocks: int) -> int:
