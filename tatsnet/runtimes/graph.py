@@ -78,11 +78,13 @@ class SectionGraph:
         """A convolution that changes nothing: it leaves the stream as the blocks' convolutions want it in memory.
 
         Where a block reads, and adds to, what is no convolution's result, OpenVINO 2026.4 rearranges it for either, and
-        then copies the stream in every block before it adds to it. Gathers and scatters want it as it is.
+        then copies the stream in every block before it adds to it. Gathers and scatters want it as it is; where scales
+        have a pass of their own, that adds, and nothing is copied.
         """
         points = [conv.fan_out if writes_stream(conv) else conv.fan_in for conv in convs if conv.area < 1]
         tied = all(set(self._channels) <= set(self._pattern[point]) for point in points if point is not None)
-        if self.stream is not None and tied and any(writes_stream(conv) for conv in convs):
+        adds = any(writes_stream(conv) and f"{conv.name}.scale_weight" not in self._tensors for conv in convs)
+        if self.stream is not None and tied and adds:
             count = len(self._channels)
             ones = self._nodes.weights(torch.ones(count, 1, 1, 1))
             self.stream = self._nodes.add("Conv", self.stream, ones, kernel_shape=[1, 1], group=count)
