@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--size", default="3840x2160", metavar="WxH", help="photo (default: 3840x2160)")
     parser.add_argument("--effects", type=int, default=27, metavar="N", help="1 to 27 (default: 27)")
     parser.add_argument("--model", type=Path, metavar="DIR", help="found network (default: one of the paper's shape)")
-    parser.add_argument("--runtime", default="auto", help="openvino, onnxruntime or torch (default: the fastest)")
+    parser.add_argument("--runtime", default="auto", help="numba, openvino, ... (default: the fastest)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     args = parser.parse_args()
     keep_freed_memory()

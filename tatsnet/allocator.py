@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
-_NEVER = 2**31 - 1
+_NEVER = -1
 
 
 def keep_freed_memory() -> bool:

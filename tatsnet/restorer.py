@@ -48,8 +48,8 @@ class Restorer:
         """Read the folder of an extracted network; every file is checked against its sha256.
 
         Args:
-            runtime: `auto` (the fastest one that is installed), `openvino`, `onnxruntime` or `torch`.
-            threads: of OpenVINO and ONNX Runtime; as many as PyTorch uses now by default.
+            runtime: `auto` (the fastest one that is installed), `numba`, `openvino`, `onnxruntime` or `torch`.
+            threads: of all but PyTorch; as many as PyTorch uses now by default.
             precision: in which to compute, float32 by default: OpenVINO and PyTorch know `torch.bfloat16`, PyTorch
                 `torch.float16` too; `tatsnet.runtimes.api.BOUNDS` says how far off the results may be.
 
@@ -66,7 +66,7 @@ class Restorer:
 
     @property
     def runtime(self) -> str:
-        """The name of what runs the network: `openvino`, `onnxruntime` or `torch`."""
+        """The name of what runs the network: `numba`, `openvino`, `onnxruntime` or `torch`."""
         return self._network.runtime.name
 
     @property

@@ -15,7 +15,7 @@ Variant = Literal["TSNet", "TA+TSNet", "TSNet-m", "TA+TSNet-m"]
 Cost = Literal["flops", "latency"]
 """What is minimised beside the PSNR that is maximised, each at M = 27 as a share of the dense network's."""
 
-Runtime = Literal["auto", "openvino", "onnxruntime", "torch"]
+Runtime = Literal["auto", "numba", "openvino", "onnxruntime", "torch"]
 
 
 @dataclass(frozen=True, kw_only=True)

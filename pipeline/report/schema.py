@@ -123,7 +123,7 @@ class LatencyCell:
     Attributes:
         size: WIDTHxHEIGHT in pixels, as 1280x720.
         threads: that computed.
-        runtime: that computed, of this network and of the dense one alike: `openvino`, `onnxruntime` or `torch`.
+        runtime: that computed, of this network and of the dense one alike, as `numba`.
         ms_per_effect: median over the repeats, milliseconds.
         spread_pct: (slowest - fastest) / median over the repeats, in %.
         speedup: the dense network's time over this one's, same cell; 1 for dense.

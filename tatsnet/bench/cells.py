@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 DENSE = "dense"
-ENGINES = ("torch", "onnxruntime", "openvino", "triton")
+ENGINES = ("torch", "numba", "onnxruntime", "openvino", "triton")
 
 
 @dataclass(frozen=True, kw_only=True)

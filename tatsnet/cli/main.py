@@ -16,7 +16,7 @@ from tatsnet.cli.errors import CommandError
 DEFAULT_LEVELS = (0.0, 0.5, 1.0)
 MOST_LEVELS = 6
 MODEL_HELP = "folder of an extracted network (default: models/pruned/knee)"
-RUNTIMES = ("auto", "openvino", "onnxruntime", "torch")
+RUNTIMES = ("auto", "numba", "openvino", "onnxruntime", "torch")
 GPU_RUNTIMES = ("cudagraph", "triton")
 
 

@@ -1,4 +1,4 @@
-"""What runs a section of a network: PyTorch, ONNX Runtime, OpenVINO or kernels of our own, behind one interface."""
+"""What runs a section of a network behind one interface: loops of our own, OpenVINO, ONNX Runtime, PyTorch, Triton."""
 
 from tatsnet.runtimes.api import Compiled, Runtime
 from tatsnet.runtimes.dense import DenseRestorer

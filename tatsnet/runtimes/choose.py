@@ -12,16 +12,22 @@ from tatsnet.runtimes.pytorch import TorchRuntime
 
 AUTO = "auto"
 
-NAMES = ("openvino", "onnxruntime", "torch", "cudagraph", "triton")
+NAMES = ("numba", "openvino", "onnxruntime", "torch", "cudagraph", "triton")
 """Every runtime, the one that `auto` prefers first."""
 
-NEEDS = {"openvino": ("openvino", "onnx"), "onnxruntime": ("onnxruntime", "onnx"), "triton": ("triton",)}
+NEEDS = {
+    "numba": ("numba",),
+    "openvino": ("openvino", "onnx"),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "triton": ("triton",),
+}
 """What has to be installed for some, beside PyTorch."""
 
-CPU_ONLY = ("openvino", "onnxruntime")
+CPU_ONLY = ("numba", "openvino", "onnxruntime")
 GPU_ONLY = ("cudagraph", "triton")
 
 PRECISIONS = {
+    "numba": (torch.float32,),
     "openvino": (torch.float32, torch.bfloat16),
     "onnxruntime": (torch.float32,),
     "triton": (torch.float32, torch.bfloat16, torch.float16),
@@ -71,13 +77,13 @@ def pick(
     """A runtime by its name, or with `auto` the fastest that can be taken.
 
     Args:
-        name: `auto`, `openvino`, `onnxruntime`, `torch`, `cudagraph` or `triton`.
+        name: `auto`, `numba`, `openvino`, `onnxruntime`, `torch`, `cudagraph` or `triton`.
         device: where the network is to run; the CPU is where there is a choice.
-        threads: of OpenVINO and ONNX Runtime, for good; as many as PyTorch uses now by default. PyTorch's are set with
+        threads: of all but PyTorch, for good; as many as PyTorch uses now by default. PyTorch's are set with
             `torch.set_num_threads`.
         dtype: of the network's weights.
-        precision: in which to compute, if another than that: all but onnxruntime know bfloat16, those with a GPU
-            float16 as well;
+        precision: in which to compute, if another than that: all but numba and onnxruntime know bfloat16, those
+            with a GPU float16 as well;
             `BOUNDS` says how far off the results may be.
 
     Raises:
@@ -92,6 +98,10 @@ def pick(
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
     match name:
+        case "numba":
+            from tatsnet.runtimes.rows.runtime import NumbaRuntime
+
+            return NumbaRuntime(threads)
         case "openvino":
             from tatsnet.runtimes.ov import OpenVinoRuntime
 

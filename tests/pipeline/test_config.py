@@ -177,7 +177,7 @@ def test_a_number_may_be_whole_where_decimals_are_allowed(tmp_path: Path) -> Non
         ("search.latency.size", "480by320", "search.latency.size: must read WIDTHxHEIGHT"),
         ("search.latency.size", "481x320", "search.latency.size: must have even sides, got '481x320'"),
         ("search.latency.size", "480x8", "search.latency.size: must have sides of 16"),
-        ("search.latency.runtime", "onnx", "search.latency.runtime: must be one of auto, openvino, onnxruntime, torch"),
+        ("search.latency.runtime", "onnx", "search.latency.runtime: must be one of auto, numba, openvino, onnxr"),
         ("search.latency.threads", "0", "search.latency.threads: must be at least 1"),
         ("select.budgets", "[0.0]", "select.budgets: must be shares"),
         ("select.budgets", "[1.5]", "select.budgets: must be shares"),

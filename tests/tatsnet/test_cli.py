@@ -161,7 +161,7 @@ def test_restore_writes_what_the_restorer_gives(
     assert "out.tif: 14x11, deblur 0.5, denoise 0.3, dejpeg 0" in text
 
 
-@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime", "torch"])
+@pytest.mark.parametrize("runtime", ["numba", "openvino", "onnxruntime", "torch"])
 def test_the_runtime_is_chosen_and_said(
     capsys: pytest.CaptureFixture[str], photo: Path, model: str, tmp_path: Path, runtime: str
 ) -> None:

@@ -29,10 +29,11 @@ def missing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 @pytest.mark.parametrize(
     ("without", "first"),
     [
-        (set(), "openvino"),
-        ({"openvino"}, "onnxruntime"),
-        ({"openvino", "onnxruntime"}, "torch"),
-        ({"onnx"}, "torch"),
+        (set(), "numba"),
+        ({"numba"}, "openvino"),
+        ({"numba", "openvino"}, "onnxruntime"),
+        ({"numba", "openvino", "onnxruntime"}, "torch"),
+        ({"numba", "onnx"}, "torch"),
     ],
 )
 def test_the_fastest_installed_is_taken(missing: set[str], without: set[str], first: str) -> None:
@@ -41,7 +42,7 @@ def test_the_fastest_installed_is_taken(missing: set[str], without: set[str], fi
     assert available()[-1] == "torch"
 
 
-@pytest.mark.parametrize("name", ["openvino", "onnxruntime", "torch"])
+@pytest.mark.parametrize("name", ["numba", "openvino", "onnxruntime", "torch"])
 def test_a_name_is_taken_at_its_word(name: str) -> None:
     assert pick(name).name == name
 
@@ -49,8 +50,8 @@ def test_a_name_is_taken_at_its_word(name: str) -> None:
 @pytest.mark.parametrize(
     ("device", "dtype", "precision", "expected"),
     [
-        ("cpu", torch.float32, None, ("openvino", "onnxruntime", "torch")),
-        ("cpu", torch.float32, torch.float32, ("openvino", "onnxruntime", "torch")),
+        ("cpu", torch.float32, None, ("numba", "openvino", "onnxruntime", "torch")),
+        ("cpu", torch.float32, torch.float32, ("numba", "openvino", "onnxruntime", "torch")),
         ("cpu", torch.float32, torch.bfloat16, ("openvino", "torch")),
         ("cpu", torch.float32, torch.float16, ("torch",)),
         ("cpu", torch.float64, None, ("torch",)),
@@ -79,7 +80,7 @@ def test_what_is_missing_says_how_to_get_it(missing: set[str]) -> None:
 @pytest.mark.parametrize(
     ("name", "device", "message"),
     [
-        ("tensorrt", "cpu", "give one of auto, openvino"),
+        ("tensorrt", "cpu", "give one of auto, numba, openvino"),
         ("openvino", "cuda", "CPU only, not cuda: take torch"),
         ("cudagraph", "cpu", "NVIDIA GPUs only, not cpu: take torch"),
         ("triton", "cpu", "NVIDIA GPUs only, not cpu: take torch"),
@@ -100,7 +101,7 @@ def test_a_restorer_says_what_runs_it(tmp_path: Path) -> None:
     model, task = frozen_network(4), [(0.0, 0.5, 0.0)]
     single = extract(model, tmp_path / "single", task).folder
     double = extract(model.double(), tmp_path / "double", task).folder
-    assert Restorer.load(single).runtime == "openvino"
+    assert Restorer.load(single).runtime == "numba"
     assert Restorer.load(single, runtime="onnxruntime").runtime == "onnxruntime"
     assert Restorer.load(double).runtime == "torch"
     with pytest.raises(ValueError, match=r"float32 networks only.*take torch"):
@@ -115,6 +116,6 @@ def test_the_command_line_offers_them_all() -> None:
 def test_nothing_heavy_is_loaded_before_it_is_wanted() -> None:
     code = (
         "import sys, tatsnet.restorer, tatsnet.runtimes.choose as c; c.pick('torch'); "
-        "assert not {'onnx', 'onnxruntime', 'openvino', 'triton'} & set(sys.modules)"
+        "assert not {'numba', 'onnx', 'onnxruntime', 'openvino', 'triton'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,304 @@
+"""A section's convolutions in compiled loops: row after row, each as soon as the rows that it reads are there.
+
+The innermost loop is a 3x3 convolution of a few outputs over a few vectors of a row, held in registers.
+
+A row lies channel after channel, each a run of pixels, so that a vector is some pixels of one channel: any number of
+channels fills every lane, and a choice of channels is a choice of addresses, with nothing to gather or scatter. What
+lies between two convolutions is a ring of a few rows, which a cache holds.
+
+One module, because numba's cache on disk knows of one file only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import njit, types
+from numba.core import config
+from numba.extending import intrinsic
+
+_FEATURES = config.CPU_FEATURES or llvm.get_host_cpu_features().flatten()  # type: ignore[attr-defined]
+
+LANES = 16 if "+avx512f" in _FEATURES.split(",") else 8
+"""Numbers in a vector."""
+
+WIDE = 6 if LANES == 16 else 3
+"""Vectors of a tile, where a row is long enough for that."""
+
+OUTPUTS = 4
+"""Outputs of a tile: with WIDE vectors each they leave registers for what is read."""
+
+STORE, RELU, ADD, SHUFFLE = range(4)
+"""What becomes of a convolution's sums: they are kept; or what is positive of them; or they are added to what is there;
+or four outputs become the four pixels of a 2x2 square."""
+
+LOAD, CONV, SAVE = range(3)
+"""What a stage does with a row: brings it from a tensor, makes it, takes it to a tensor."""
+
+_FLOAT, _INT, _INT32 = ir.FloatType(), ir.IntType(64), ir.IntType(32)
+_VECTOR, _MASK = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT32, LANES)
+_ALIGN = 4
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+
+def _make_tile(vectors: int) -> Any:
+    """Compiled code that convolves OUTPUTS outputs over so many vectors.
+
+    Its arguments: `memory`, which holds all rows; `above`, `here`, `below`: where three rows of the source begin, at
+    the tile's first pixel; `table` of distances between channels; `places`: index of the first input's there;
+    `inputs`: how many; `weights`; `weight`, `bias`: where those of the tile begin, by input, row, column, output;
+    `targets`: index of the first output's distance; `into`: where its row begins; `under`: where the row below it
+    does; `mode`.
+    """
+
+    @intrinsic
+    def tile(  # type: ignore[no-untyped-def]
+        typing, memory, above, here, below, table, places, inputs, weights, weight, bias, targets, into, under, mode
+    ):
+        given = (memory, above, here, below, table, places, inputs, weights, weight, bias, targets, into, under, mode)
+        return types.void(*given), lambda context, builder, signature, args: _Tile(
+            context, builder, signature, args, vectors
+        ).emit()
+
+    return tile
+
+
+class _Tile:
+    """Writes the code of a tile."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, args: Any, vectors: int) -> None:
+        def data(index: int) -> ir.Value:
+            return context.make_array(signature.args[index])(context, builder, args[index]).data
+
+        self._context, self._builder, self._vectors = context, builder, vectors
+        self._memory, self._table, self._weights = data(0), data(4), data(7)
+        self._rows = args[1:4]
+        self._places, self._inputs, self._weight, self._bias = args[5], args[6], args[8], args[9]
+        self._targets, self._into, self._under, self._mode = args[10:14]
+
+    def emit(self) -> ir.Value:
+        """The whole tile."""
+        sums = self._convolve()
+        builder = self._builder
+        ends = [builder.append_basic_block(name) for name in ("store", "relu", "add", "shuffle")]
+        after = builder.append_basic_block("done")
+        chosen = builder.switch(self._mode, ends[STORE])
+        for mode in (RELU, ADD, SHUFFLE):
+            chosen.add_case(_INT(mode), ends[mode])
+        for mode, end in enumerate(ends):
+            builder.position_at_end(end)
+            self._shuffle(sums) if mode == SHUFFLE else self._keep(sums, mode)
+            builder.branch(after)
+        builder.position_at_end(after)
+        return self._context.get_dummy_value()
+
+    def _convolve(self) -> list[list[ir.Value]]:
+        builder, vectors = self._builder, range(self._vectors)
+        start = [self._spread(self._at(self._weights, self._bias, o)) for o in range(OUTPUTS)]
+        before, loop, after = builder.block, builder.append_basic_block("inputs"), builder.append_basic_block("sums")
+        builder.cbranch(builder.icmp_signed(">", self._inputs, _INT(0)), loop, after)
+        builder.position_at_end(loop)
+        index = builder.phi(_INT)
+        old = [[builder.phi(_VECTOR) for _ in vectors] for _ in start]
+        new = self._one_input(index, old)
+        following = builder.add(index, _INT(1))
+        builder.cbranch(builder.icmp_signed("<", following, self._inputs), loop, after)
+        index.add_incoming(_INT(0), before)
+        index.add_incoming(following, loop)
+        builder.position_at_end(after)
+        done = [[builder.phi(_VECTOR) for _ in vectors] for _ in start]
+        for o, first in enumerate(start):
+            for v in vectors:
+                for value in (old[o][v], done[o][v]):
+                    value.add_incoming(first, before)
+                    value.add_incoming(new[o][v], loop)
+        return done
+
+    def _one_input(self, index: ir.Value, sums: list[list[ir.Value]]) -> list[list[ir.Value]]:
+        builder, new = self._builder, [list(row) for row in sums]
+        three = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+        fma = builder.module.declare_intrinsic(f"llvm.fmuladd.v{LANES}f32", (), three)
+        distance = builder.load(self._at(self._table, builder.add(self._places, index)))
+        weight = builder.add(self._weight, builder.mul(index, _INT(9 * OUTPUTS)))
+        for row, base in enumerate(self._rows):
+            first = builder.add(base, distance)
+            for column in range(3):
+                read = [self._load(self._at(self._memory, first, column - 1 + LANES * v)) for v in range(self._vectors)]
+                for o in range(OUTPUTS):
+                    one = self._spread(self._at(self._weights, weight, (3 * row + column) * OUTPUTS + o))
+                    new[o] = [builder.call(fma, [x, one, had]) for x, had in zip(read, new[o], strict=True)]
+        return new
+
+    def _keep(self, sums: list[list[ir.Value]], mode: int) -> None:
+        builder, zero = self._builder, ir.Constant(_VECTOR, [0.0] * LANES)
+        for o, row in enumerate(sums):
+            where = builder.add(self._into, builder.load(self._at(self._table, self._targets, o)))
+            for v, value in enumerate(row):
+                place = self._at(self._memory, where, LANES * v)
+                if mode == RELU:
+                    value = builder.select(builder.fcmp_unordered("<", value, zero), zero, value)
+                elif mode == ADD:
+                    value = builder.fadd(self._load(place), value)
+                self._store(value, place)
+
+    def _shuffle(self, sums: list[list[ir.Value]]) -> None:
+        builder = self._builder
+        distance = builder.load(self._at(self._table, self._targets))
+        for row, base in enumerate((self._into, self._under)):
+            where = builder.add(base, distance)
+            for v, (left, right) in enumerate(zip(sums[2 * row], sums[2 * row + 1], strict=True)):
+                for half in range(2):
+                    lanes = [i // 2 + LANES * (i % 2) for i in range(half * LANES, (half + 1) * LANES)]
+                    both = builder.shuffle_vector(left, right, ir.Constant(_MASK, lanes))
+                    self._store(both, self._at(self._memory, where, LANES * (2 * v + half)))
+
+    def _at(self, base: ir.Value, index: ir.Value, more: int = 0) -> ir.Value:
+        return self._builder.gep(base, [self._builder.add(index, _INT(more))])
+
+    def _load(self, place: ir.Value) -> ir.Value:
+        return self._builder.load(self._builder.bitcast(place, _VECTOR.as_pointer()), align=_ALIGN)
+
+    def _store(self, value: ir.Value, place: ir.Value) -> None:
+        self._builder.store(value, self._builder.bitcast(place, _VECTOR.as_pointer()), align=_ALIGN)
+
+    def _spread(self, place: ir.Value) -> ir.Value:
+        none = ir.Constant(_VECTOR, ir.Undefined)
+        one = self._builder.insert_element(none, self._builder.load(place), _INT32(0))
+        return self._builder.shuffle_vector(one, none, ir.Constant(_MASK, [0] * LANES))
+
+
+_wide, _narrow = _make_tile(WIDE), _make_tile(WIDE - 1)
+
+
+def vectors_of(width: int) -> int:
+    """Vectors that a row of so many pixels is made in: the last may reach beyond its end."""
+    own = -(-width // LANES)
+    return max(own, (WIDE - 1) * -(-own // WIDE))
+
+
+# Columns of a table of stages, and of a table of buffers.
+KIND, RATE, DELAY, FIRST, LAST, SOURCE, INTO, MODE, INPUTS, OUTS, WEIGHT, BIAS, PLACES, TARGETS = range(14)
+BASE, RING, ROW, WIDTH, HEIGHT = range(5)
+
+
+@njit(nogil=True, cache=True)
+def sweep(
+    stages: Integers,
+    buffers: Integers,
+    table: Integers,
+    weights: Floats,
+    memory: Floats,
+    zeros: int,
+    read: tuple[Floats, Floats],
+    read_strides: Integers,
+    made: tuple[Floats, Floats],
+    made_strides: Integers,
+    begin: int,
+    end: int,
+) -> None:
+    """Run stages from step `begin` to before step `end`: at step t each does its rows RATE t - DELAY and following.
+
+    Args:
+        stages, buffers, table: as of `plan`.
+        weights: of all convolutions.
+        memory: room for the rings, zeros at first.
+        zeros: where in it a row of zeros lies, which is above the first and below the last.
+        read, made: tensors that LOAD reads and SAVE writes, by the stage's SOURCE and INTO.
+        read_strides, made_strides: of a row and of a channel in each.
+    """
+    for step in range(begin, end):
+        for s in range(len(stages)):
+            stage = stages[s]
+            for row in range(stage[RATE] * step - stage[DELAY], stage[RATE] * step - stage[DELAY] + stage[RATE]):
+                if row < stage[FIRST] or row >= stage[LAST]:
+                    continue
+                if stage[KIND] == CONV:
+                    _convolve_row(stage, row, buffers, table, weights, memory, zeros)
+                elif stage[KIND] == LOAD:
+                    if stage[SOURCE] == 0:
+                        _load_row(stage, row, buffers[stage[INTO]], table, memory, read[0], read_strides[0])
+                    else:
+                        _load_row(stage, row, buffers[stage[INTO]], table, memory, read[1], read_strides[1])
+                elif stage[INTO] == 0:
+                    _save_row(stage, row, buffers[stage[SOURCE]], table, memory, made[0], made_strides[0])
+                else:
+                    _save_row(stage, row, buffers[stage[SOURCE]], table, memory, made[1], made_strides[1])
+
+
+@njit(nogil=True, cache=True)
+def _place(buffer: Integers, row: int) -> int:
+    return int(buffer[BASE] + (row & (buffer[RING] - 1)) * buffer[ROW])
+
+
+@njit(nogil=True, cache=True)
+def _load_row(
+    stage: Integers, row: int, buffer: Integers, table: Integers, memory: Floats, tensor: Floats, strides: Integers
+) -> None:
+    """Channels of a tensor into a ring; -1 in place of a channel gives zeros."""
+    into, width = _place(buffer, row), buffer[WIDTH]
+    for k in range(stage[OUTS]):
+        where, channel = into + table[stage[TARGETS] + k], table[stage[PLACES] + k]
+        if channel < 0:
+            memory[where : where + width] = 0
+        else:
+            first = row * strides[0] + channel * strides[1]
+            for x in range(width):
+                memory[where + x] = tensor[first + x]
+        memory[where + width] = 0
+
+
+@njit(nogil=True, cache=True)
+def _save_row(
+    stage: Integers, row: int, buffer: Integers, table: Integers, memory: Floats, tensor: Floats, strides: Integers
+) -> None:
+    own, width = _place(buffer, row), buffer[WIDTH]
+    for k in range(stage[OUTS]):
+        where, first = own + table[stage[PLACES] + k], row * strides[0] + k * strides[1]
+        for x in range(width):
+            tensor[first + x] = memory[where + x]
+
+
+@njit(nogil=True, cache=True)
+def _convolve_row(
+    stage: Integers, row: int, buffers: Integers, table: Integers, weights: Floats, memory: Floats, zeros: int
+) -> None:
+    """One row of a convolution, two of it for SHUFFLE."""
+    source, target = buffers[stage[SOURCE]], buffers[stage[INTO]]
+    here = _place(source, row)
+    above = zeros if row == 0 else _place(source, row - 1)
+    below = zeros if row == source[HEIGHT] - 1 else _place(source, row + 1)
+    mode, inputs, width, into, under, each = stage[MODE], stage[INPUTS], target[WIDTH], 0, 0, OUTPUTS
+    if mode == SHUFFLE:
+        into, under, each = _place(target, 2 * row), _place(target, 2 * row + 1), 1
+    else:
+        into = _place(target, row)
+    own = -(-source[WIDTH] // LANES)
+    tiles = -(-own // WIDE)
+    wide = max(own - (WIDE - 1) * tiles, 0)
+    x, scale = 0, 2 if mode == SHUFFLE else 1
+    for k in range(tiles):
+        for block in range(stage[OUTS] // OUTPUTS):
+            weight = stage[WEIGHT] + block * OUTPUTS * 9 * inputs
+            bias, targets = stage[BIAS] + block * OUTPUTS, stage[TARGETS] + block * each
+            if k < wide:
+                _wide(
+                    memory, above + x, here + x, below + x, table, stage[PLACES], inputs,
+                    weights, weight, bias, targets, into + scale * x, under + scale * x, mode,
+                )  # fmt: skip
+            else:
+                _narrow(
+                    memory, above + x, here + x, below + x, table, stage[PLACES], inputs,
+                    weights, weight, bias, targets, into + scale * x, under + scale * x, mode,
+                )  # fmt: skip
+        x += LANES * (WIDE if k < wide else WIDE - 1)
+    for k in range(stage[OUTS] // OUTPUTS * each):
+        edge = table[stage[TARGETS] + k] + width
+        memory[into + edge] = 0
+        if mode == SHUFFLE:
+            memory[under + edge] = 0

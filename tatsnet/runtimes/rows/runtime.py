@@ -1,0 +1,161 @@
+"""Compiled loops, on the CPU: the fastest that an extracted network has, and the one that needs the least memory."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import lru_cache, partial
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tatsnet.architecture import Channels, Conv, Pattern
+from tatsnet.runtimes.api import Compiled
+from tatsnet.runtimes.rows import loops
+from tatsnet.runtimes.rows.plan import HIDDEN, STREAM, Plan, Sized, plans, sized
+from tatsnet.slicing import with_scales
+from tatsnet.steps import State
+from tatsnet.supernet import MEAN_COLOUR
+
+EDGE = 0.25
+"""Blocks that could be run in the time that it takes to bring a stream to memory and back."""
+
+PLANS = 4
+"""Of a section that are kept, for images of several sizes."""
+
+SIZES = 64
+"""Of images and their parts, of which the places in memory are kept."""
+
+ROWS = 8
+"""Rows at half resolution that a thread has at least."""
+
+
+class NumbaRuntime:
+    """Runs sections row by row.
+
+    Args:
+        threads: that share the rows of an image, at least 1.
+    """
+
+    name = "numba"
+    compiles = False
+    device = torch.device("cpu")
+    image_layout = torch.contiguous_format
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads)
+
+    def compile(
+        self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
+    ) -> Compiled:
+        """A section; its weights are packed for the loops.
+
+        Raises:
+            ValueError: weights that are not float32.
+        """
+        for name, tensor in tensors.items():
+            if tensor.dtype != torch.float32:
+                raise ValueError(f"{name} is {tensor.dtype}: this runtime takes float32 only")
+        return RowsSection(convs, pattern, incoming, tensors, self._pool, self.threads)
+
+
+class RowsSection:
+    """Consecutive convolutions; it equals `Section` of the same arguments."""
+
+    def __init__(
+        self,
+        convs: Sequence[Conv],
+        pattern: Pattern,
+        incoming: Channels,
+        tensors: Mapping[str, Tensor],
+        pool: Executor,
+        threads: int,
+    ) -> None:
+        self._convs, self._pattern, self._incoming, self._tensors = convs, pattern, incoming, tensors
+        self._pool, self._threads = pool, threads
+        self._is_scaled = any(name.endswith(".scale_weight") for name in tensors)
+        self._plans = lru_cache(PLANS)(partial(plans, convs, pattern, incoming, tensors))
+        self._sized = lru_cache(SIZES)(sized)
+        self._parts(sys.maxsize, torch.zeros(3))
+
+    def __call__(self, state: State, task_D: Tensor) -> State:
+        """Run the section's convolutions."""
+        if not self._convs:
+            return state
+        image, stream, hidden, _ = state
+        rows = image.shape[2] // 2
+        threads = max(1, min(self._threads, rows // ROWS))
+        if self._convs[0].name == "head":
+            stream = F.pixel_unshuffle(image - MEAN_COLOUR, 2)
+        for part in self._parts(blocks_together(rows, threads), task_D):
+            stream, hidden = self._run(part, stream, hidden, image, threads)
+        return State(image, stream, hidden, True)
+
+    def _parts(self, blocks: int, task_D: Tensor) -> list[Plan]:
+        if not self._is_scaled:
+            return self._plans(blocks)
+        tensors = with_scales(self._tensors, task_D.tolist())
+        return plans(self._convs, self._pattern, self._incoming, tensors, blocks)
+
+    def _run(self, plan: Plan, stream: Tensor, hidden: Tensor, image: Tensor, threads: int) -> tuple[Tensor, Tensor]:
+        batch, _, height, width = image.shape
+        height, width = height // 2, width // 2
+        plan.check((stream, hidden), height, width)
+        times = 2 if plan.full else 1
+        made_stream = image.new_empty((batch, plan.makes[STREAM], height, width))
+        made_hidden = image.new_empty((batch, plan.makes[HIDDEN], height * times, width * times))
+        edges = [height * k // threads for k in range(threads + 1)]
+        for one in range(batch):
+            read, made = (stream[one], hidden[one]), (made_stream[one], made_hidden[one])
+            first, *rest = [self._sized(plan, height, width, *edge) for edge in pairwise(edges)]
+            others = [self._pool.submit(_sweep, plan, own, read, made) for own in rest]
+            _sweep(plan, first, read, made)
+            for other in others:
+                other.result()
+        return made_stream, made_hidden
+
+
+def blocks_together(rows: int, threads: int) -> int:
+    """How many blocks to run before the stream goes to memory, so that all take the least time.
+
+    Where two threads' rows meet, each does two more rows per block that is still to come, or one on the average; the
+    fewer blocks run together, the fewer rows, but the more often the stream goes to memory and comes back.
+
+    Args:
+        rows: of the image, at half resolution.
+        threads: that share them.
+    """
+    if threads == 1:
+        return sys.maxsize
+    return max(1, round(math.sqrt(EDGE * rows / (2 * (threads - 1)))))
+
+
+def _sweep(plan: Plan, given: Sized, read: tuple[Tensor, Tensor], made: tuple[Tensor, Tensor]) -> None:
+    """Some rows of a section's results."""
+    memory = np.zeros(given.room, np.float32)
+    sources, read_strides = _flat(read)
+    results, made_strides = _flat(made)
+    loops.sweep(
+        given.stages, given.buffers, given.table, plan.weights, memory, given.zeros,
+        sources, read_strides, results, made_strides, given.begin, given.end,
+    )  # fmt: skip
+
+
+def _flat(tensors: tuple[Tensor, Tensor]) -> tuple[tuple[loops.Floats, loops.Floats], loops.Integers]:
+    """Tensors (C x H x W) as plain numbers, and from each to its next row and channel."""
+    flat, strides = [], np.zeros((2, 2), np.int64)
+    for index, tensor in enumerate(tensors):
+        if not tensor.numel():
+            flat.append(np.zeros(1, np.float32))
+            continue
+        own = tensor if tensor.stride(2) == 1 else tensor.contiguous()
+        span = 1 + sum((size - 1) * stride for size, stride in zip(own.shape, own.stride(), strict=True))
+        flat.append(own.as_strided((span,), (1,)).numpy())
+        strides[index] = own.stride(1), own.stride(0)
+    return (flat[0], flat[1]), strides
