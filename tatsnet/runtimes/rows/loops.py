@@ -184,7 +184,7 @@ def vectors_of(width: int) -> int:
 
 # Columns of a table of stages, and of a table of buffers.
 KIND, RATE, DELAY, FIRST, LAST, SOURCE, INTO, MODE, INPUTS, OUTS, WEIGHT, BIAS, PLACES, TARGETS = range(14)
-BASE, RING, ROW, WIDTH, HEIGHT = range(5)
+BASE, RING, ROW, WIDTH, HEIGHT, CHANNELS, STRIDE = range(7)
 
 
 @njit(nogil=True, cache=True)
@@ -207,11 +207,16 @@ def sweep(
     Args:
         stages, buffers, table: as of `plan`.
         weights: of all convolutions.
-        memory: room for the rings, zeros at first.
-        zeros: where in it a row of zeros lies, which is above the first and below the last.
+        memory: room for the rings; any content.
+        zeros: where in it lies the row that is above the first and below the last, up to the end.
         read, made: tensors that LOAD reads and SAVE writes, by the stage's SOURCE and INTO.
         read_strides, made_strides: of a row and of a channel in each.
     """
+    memory[zeros - LANES :] = 0
+    for b in range(len(buffers)):
+        for row in range(buffers[b][RING]):
+            for channel in range(buffers[b][CHANNELS]):  # left of the first pixel
+                memory[_place(buffers[b], row) + channel * buffers[b][STRIDE] - 1] = 0
     for step in range(begin, end):
         for s in range(len(stages)):
             stage = stages[s]

@@ -253,7 +253,7 @@ class Sized(NamedTuple):
     Attributes:
         stages, buffers, table: as integers.
         room: numbers of memory that the rings take.
-        zeros: where in it a row of zeros lies.
+        zeros: where in it a row of zeros lies, up to its end.
         begin, end: steps.
     """
 
@@ -276,11 +276,11 @@ def sized(plan: Plan, height: int, width: int, first: int, last: int) -> Sized:
     rows = _needed(plan, height, first, last)
     numbers = {name: index for index, name in enumerate(plan.rings)}
     strides = {name: _stride(width * rate) for name, (_, rate) in plan.rings.items()}
-    buffers = np.zeros((len(numbers), 5), np.int64)
+    buffers = np.zeros((len(numbers), 7), np.int64)
     room = 0
     for (name, (channels, rate)), span in zip(plan.rings.items(), _spans(plan, delays), strict=True):
         ring, row = 1 << (span - 1).bit_length(), (channels + 1) * strides[name]
-        buffers[numbers[name]] = room + loops.LANES, ring, row, width * rate, height * rate
+        buffers[numbers[name]] = room + loops.LANES, ring, row, width * rate, height * rate, channels, strides[name]
         room += ring * row
     table: list[int] = []
     stages = np.zeros((len(plan.stages), 14), np.int64)

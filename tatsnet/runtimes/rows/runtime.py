@@ -138,13 +138,18 @@ def blocks_together(rows: int, threads: int) -> int:
 
 def _sweep(plan: Plan, given: Sized, read: tuple[Tensor, Tensor], made: tuple[Tensor, Tensor]) -> None:
     """Some rows of a section's results."""
-    memory = np.zeros(given.room, np.float32)
+    memory = _room(given.room)
     sources, read_strides = _flat(read)
     results, made_strides = _flat(made)
     loops.sweep(
         given.stages, given.buffers, given.table, plan.weights, memory, given.zeros,
         sources, read_strides, results, made_strides, given.begin, given.end,
     )  # fmt: skip
+
+
+def _room(numbers: int) -> loops.Floats:
+    """Memory of any content."""
+    return np.empty(numbers, np.float32)
 
 
 def _flat(tensors: tuple[Tensor, Tensor]) -> tuple[tuple[loops.Floats, loops.Floats], loops.Integers]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -72,6 +73,13 @@ def test_threads_and_parts_change_no_number() -> None:
         made.append(network.effect(network.encode(picture), task))
     assert torch.equal(made[0], made[1])
     assert torch.equal(made[0], made[2])
+
+
+@pytest.mark.parametrize("width", WIDTHS[::4])
+def test_what_was_in_memory_before_is_of_no_account(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setattr(runtime, "_room", lambda numbers: np.full(numbers, np.nan, np.float32))
+    picture = image(4 * ROWS, width)
+    torch.testing.assert_close(hidden(NumbaRuntime(2), picture), right(picture), rtol=1e-5, atol=1e-5)
 
 
 def test_memory_does_not_grow_with_the_height() -> None:
