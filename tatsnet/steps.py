@@ -22,6 +22,9 @@ from torch import Tensor, nn
 
 from tatsnet.supernet import MEAN_COLOUR
 
+ALONE = 2**15
+"""Numbers up to which PyTorch computes in the calling thread alone."""
+
 
 class State(NamedTuple):
     """What passes from one convolution to the next.
@@ -43,6 +46,24 @@ def start(image_BCHW: Tensor) -> State:
     """The state before the first convolution; the image's sizes are even."""
     nothing = image_BCHW[:, :0]
     return State(image_BCHW, nothing, nothing, True)
+
+
+def add_scaled(image_BCHW: Tensor, scale_C: Tensor, hidden_BCHW: Tensor) -> Tensor:
+    """The last step of the network: hidden, times the global scale of each colour, is added to the image.
+
+    On a CPU the calling thread does it alone, piece by piece: PyTorch's other threads would go on looking for work for
+    some milliseconds, on the cores on which a runtime's own threads start the next effect.
+    """
+    if image_BCHW.device.type != "cpu" or hidden_BCHW.dtype != image_BCHW.dtype:
+        return torch.addcmul(image_BCHW, scale_C[:, None, None], hidden_BCHW)
+    restored_BCHW = torch.empty_like(image_BCHW)
+    rows = max(1, ALONE // image_BCHW.shape[3])
+    for image, hidden, restored in zip(image_BCHW, hidden_BCHW, restored_BCHW, strict=True):
+        for colour, scale in enumerate(scale_C):
+            pieces = (tensor[colour].split(rows) for tensor in (image, hidden, restored))
+            for own, added, made in zip(*pieces, strict=True):
+                torch.addcmul(own, scale, added, out=made)
+    return restored_BCHW
 
 
 def convolve(x_BCHW: Tensor, weight_OIHW: Tensor, bias_O: Tensor, stride: int = 1) -> Tensor:

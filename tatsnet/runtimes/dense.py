@@ -15,7 +15,7 @@ from tatsnet.architecture import convolutions
 from tatsnet.degradation import Task, check_task
 from tatsnet.runtimes.api import Compiled, Runtime
 from tatsnet.slicing import slice_section, with_scales
-from tatsnet.steps import start
+from tatsnet.steps import add_scaled, start
 from tatsnet.supernet import SuperNetwork, pad_even
 
 TASKS = 27
@@ -63,5 +63,5 @@ class DenseRestorer:
         for task in map(check_task, tasks):
             task_D = image.new_tensor(task)
             hidden = self._section(task)(start(image), task_D).hidden_BCHW
-            scale = (self._scale_weight @ task_D + self._scale_bias)[:, None, None]
-            yield torch.addcmul(image, scale, hidden)[..., :height, :width]
+            scale = self._scale_weight @ task_D + self._scale_bias
+            yield add_scaled(image, scale, hidden)[..., :height, :width]

@@ -176,6 +176,43 @@ class _Tile:
 _wide, _narrow = _make_tile(WIDE), _make_tile(WIDE - 1)
 
 
+@intrinsic
+def _count(typing, counter):  # type: ignore[no-untyped-def]
+    """Add 1 to a counter that threads share: what was written before is seen by who sees that."""
+
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        place = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.atomic_rmw("add", place, _INT(1), "seq_cst")
+
+    return types.int64(counter), emit
+
+
+@intrinsic
+def _seen(typing, counter):  # type: ignore[no-untyped-def]
+    """A counter that threads share."""
+
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        place = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load_atomic(place, "seq_cst", 8)
+
+    return types.int64(counter), emit
+
+
+@njit(nogil=True, cache=True)
+def arrive(counter: Integers) -> None:
+    """Say that a thread is done with a part."""
+    _count(counter)  # type: ignore[call-arg]
+
+
+@njit(nogil=True, cache=True)
+def all_there(counter: Integers, goal: int, looks: int) -> bool:
+    """Whether so many have arrived, looking at most so many times: a thread that sleeps takes long to wake up."""
+    for _ in range(looks):  # noqa: SIM110  numba knows no generators
+        if _seen(counter) >= goal:  # type: ignore[call-arg]
+            return True
+    return False
+
+
 def vectors_of(width: int) -> int:
     """Vectors that a row of so many pixels is made in: the last may reach beyond its end."""
     own = -(-width // LANES)
@@ -201,6 +238,8 @@ def sweep(
     made_strides: Integers,
     begin: int,
     end: int,
+    begun: Integers,
+    arrived: Integers,
 ) -> None:
     """Run stages from step `begin` to before step `end`: at step t each does its rows RATE t - DELAY and following.
 
@@ -211,7 +250,10 @@ def sweep(
         zeros: where in it lies the row that is above the first and below the last, up to the end.
         read, made: tensors that LOAD reads and SAVE writes, by the stage's SOURCE and INTO.
         read_strides, made_strides: of a row and of a channel in each.
+        begun, arrived: counters that threads share, one more at the start and at the end: within the loops, where a
+            thread that sees them finds Python's lock free. One that had to sleep for it would be late.
     """
+    _count(begun)  # type: ignore[call-arg]
     memory[zeros - LANES :] = 0
     for b in range(len(buffers)):
         for row in range(buffers[b][RING]):
@@ -234,6 +276,7 @@ def sweep(
                     _save_row(stage, row, buffers[stage[SOURCE]], table, memory, made[0], made_strides[0])
                 else:
                     _save_row(stage, row, buffers[stage[SOURCE]], table, memory, made[1], made_strides[1])
+    _count(arrived)
 
 
 @njit(nogil=True, cache=True)

@@ -66,7 +66,7 @@ class Plan:
         return self.rings[str(stage.into if stage.kind == loops.LOAD else stage.source)][1]
 
     def check(self, tensors: Sequence[Tensor], height: int, width: int) -> None:
-        """Raise unless the tensors (B x C x H x W) have what is read of them: the loops look at no edge.
+        """Raise unless the tensors (C x H x W) have what is read of them: the loops look at no edge.
 
         Args:
             height, width: at half resolution.
@@ -79,10 +79,10 @@ class Plan:
             if stage.kind == loops.LOAD and channels:
                 assert isinstance(stage.source, int)
                 shape, rate = tensors[stage.source].shape, self.rate(stage)
-                if shape[1] <= max(channels) or shape[2:] != (height * rate, width * rate):
+                if shape[0] <= max(channels) or shape[1:] != (height * rate, width * rate):
                     raise ValueError(
-                        f"the {('stream', 'hidden tensor')[stage.source]} has {shape[1]} channels of {shape[2]} x "
-                        f"{shape[3]}; {max(channels) + 1} of {height * rate} x {width * rate} are read"
+                        f"the {('stream', 'hidden tensor')[stage.source]} has {shape[0]} channels of {shape[1]} x "
+                        f"{shape[2]}; {max(channels) + 1} of {height * rate} x {width * rate} are read"
                     )
 
 

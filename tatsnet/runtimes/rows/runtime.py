@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import pairwise
 
@@ -17,12 +16,13 @@ from torch import Tensor
 from tatsnet.architecture import Channels, Conv, Pattern
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.rows import loops
+from tatsnet.runtimes.rows.crew import Crew, wait_for
 from tatsnet.runtimes.rows.plan import HIDDEN, STREAM, Plan, Sized, plans, sized
 from tatsnet.slicing import with_scales
 from tatsnet.steps import State
 from tatsnet.supernet import MEAN_COLOUR
 
-EDGE = 0.25
+EDGE = 0.6
 """Blocks that could be run in the time that it takes to bring a stream to memory and back."""
 
 PLANS = 4
@@ -49,7 +49,7 @@ class NumbaRuntime:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._pool = ThreadPoolExecutor(threads)
+        self._crew = Crew(threads)
 
     def compile(
         self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
@@ -62,7 +62,7 @@ class NumbaRuntime:
         for name, tensor in tensors.items():
             if tensor.dtype != torch.float32:
                 raise ValueError(f"{name} is {tensor.dtype}: this runtime takes float32 only")
-        return RowsSection(convs, pattern, incoming, tensors, self._pool, self.threads)
+        return RowsSection(convs, pattern, incoming, tensors, self._crew, self.threads)
 
 
 class RowsSection:
@@ -74,11 +74,11 @@ class RowsSection:
         pattern: Pattern,
         incoming: Channels,
         tensors: Mapping[str, Tensor],
-        pool: Executor,
+        crew: Crew,
         threads: int,
     ) -> None:
         self._convs, self._pattern, self._incoming, self._tensors = convs, pattern, incoming, tensors
-        self._pool, self._threads = pool, threads
+        self._crew, self._threads = crew, threads
         self._is_scaled = any(name.endswith(".scale_weight") for name in tensors)
         self._plans = lru_cache(PLANS)(partial(plans, convs, pattern, incoming, tensors))
         self._sized = lru_cache(SIZES)(sized)
@@ -93,9 +93,12 @@ class RowsSection:
         threads = max(1, min(self._threads, rows // ROWS))
         if self._convs[0].name == "head":
             stream = F.pixel_unshuffle(image - MEAN_COLOUR, 2)
-        for part in self._parts(blocks_together(rows, threads), task_D):
-            stream, hidden = self._run(part, stream, hidden, image, threads)
-        return State(image, stream, hidden, True)
+        parts = self._parts(blocks_together(rows, threads), task_D)
+        made = [self._made(part, image) for part in parts]
+        for one in range(len(image)):
+            tensors = [tuple(tensor[one] for tensor in pair) for pair in ((stream, hidden), *made)]
+            self._sweep(parts, tensors, rows, image.shape[3] // 2, threads)
+        return State(image, *made[-1], True)
 
     def _parts(self, blocks: int, task_D: Tensor) -> list[Plan]:
         if not self._is_scaled:
@@ -103,22 +106,27 @@ class RowsSection:
         tensors = with_scales(self._tensors, task_D.tolist())
         return plans(self._convs, self._pattern, self._incoming, tensors, blocks)
 
-    def _run(self, plan: Plan, stream: Tensor, hidden: Tensor, image: Tensor, threads: int) -> tuple[Tensor, Tensor]:
+    def _made(self, plan: Plan, image: Tensor) -> tuple[Tensor, Tensor]:
         batch, _, height, width = image.shape
-        height, width = height // 2, width // 2
-        plan.check((stream, hidden), height, width)
-        times = 2 if plan.full else 1
-        made_stream = image.new_empty((batch, plan.makes[STREAM], height, width))
-        made_hidden = image.new_empty((batch, plan.makes[HIDDEN], height * times, width * times))
+        full = height, width
+        size = full if plan.full else (height // 2, width // 2)
+        return (
+            image.new_empty((batch, plan.makes[STREAM], height // 2, width // 2)),
+            image.new_empty((batch, plan.makes[HIDDEN], *size)),
+        )
+
+    def _sweep(
+        self, parts: Sequence[Plan], tensors: Sequence[tuple[Tensor, ...]], height: int, width: int, threads: int
+    ) -> None:
+        """Run the parts on one image; `tensors` are what the first reads, then what each makes."""
         edges = [height * k // threads for k in range(threads + 1)]
-        for one in range(batch):
-            read, made = (stream[one], hidden[one]), (made_stream[one], made_hidden[one])
-            first, *rest = [self._sized(plan, height, width, *edge) for edge in pairwise(edges)]
-            others = [self._pool.submit(_sweep, plan, own, read, made) for own in rest]
-            _sweep(plan, first, read, made)
-            for other in others:
-                other.result()
-        return made_stream, made_hidden
+        works = [
+            [(part, self._sized(part, height, width, first, last)) for part in parts] for first, last in pairwise(edges)
+        ]
+        for part, read in zip(parts, tensors, strict=False):
+            part.check(read, height, width)
+        counter = np.zeros(1, np.int64)
+        self._crew.run([partial(_sweep_all, work, tensors, counter, threads) for work in works])
 
 
 def blocks_together(rows: int, threads: int) -> int:
@@ -136,14 +144,38 @@ def blocks_together(rows: int, threads: int) -> int:
     return max(1, round(math.sqrt(EDGE * rows / (2 * (threads - 1)))))
 
 
-def _sweep(plan: Plan, given: Sized, read: tuple[Tensor, Tensor], made: tuple[Tensor, Tensor]) -> None:
-    """Some rows of a section's results."""
+def _sweep_all(
+    work: Sequence[tuple[Plan, Sized]],
+    tensors: Sequence[tuple[Tensor, ...]],
+    counter: loops.Integers,
+    threads: int,
+    begun: loops.Integers,
+) -> None:
+    """One thread's rows of all parts; before each the threads wait for one another."""
+    try:
+        for index, (plan, own) in enumerate(work):
+            wait_for(counter, index * threads)
+            _sweep(plan, own, tensors[index], tensors[index + 1], np.zeros(1, np.int64) if index else begun, counter)
+    except BaseException:
+        counter[0] = len(work) * threads  # nobody waits for what will not come
+        raise
+
+
+def _sweep(
+    plan: Plan,
+    given: Sized,
+    read: tuple[Tensor, ...],
+    made: tuple[Tensor, ...],
+    begun: loops.Integers,
+    arrived: loops.Integers,
+) -> None:
+    """Some rows of a part's results."""
     memory = _room(given.room)
     sources, read_strides = _flat(read)
     results, made_strides = _flat(made)
     loops.sweep(
         given.stages, given.buffers, given.table, plan.weights, memory, given.zeros,
-        sources, read_strides, results, made_strides, given.begin, given.end,
+        sources, read_strides, results, made_strides, given.begin, given.end, begun, arrived,
     )  # fmt: skip
 
 
@@ -152,7 +184,7 @@ def _room(numbers: int) -> loops.Floats:
     return np.empty(numbers, np.float32)
 
 
-def _flat(tensors: tuple[Tensor, Tensor]) -> tuple[tuple[loops.Floats, loops.Floats], loops.Integers]:
+def _flat(tensors: tuple[Tensor, ...]) -> tuple[tuple[loops.Floats, loops.Floats], loops.Integers]:
     """Tensors (C x H x W) as plain numbers, and from each to its next row and channel."""
     flat, strides = [], np.zeros((2, 2), np.int64)
     for index, tensor in enumerate(tensors):

@@ -6,6 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from threading import current_thread, main_thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from tatsnet.architecture import NetworkConfig, convolutions
 from tatsnet.extracted import ExtractedNetwork
 from tatsnet.extraction import slice_parts
 from tatsnet.runtimes.rows import loops, runtime
-from tatsnet.runtimes.rows.plan import plans, sized
+from tatsnet.runtimes.rows.plan import Plan, plans, sized
 from tatsnet.runtimes.rows.runtime import ROWS, NumbaRuntime, blocks_together
 from tatsnet.sections import Section
 from tatsnet.slicing import slice_section
@@ -80,6 +83,30 @@ def test_what_was_in_memory_before_is_of_no_account(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(runtime, "_room", lambda numbers: np.full(numbers, np.nan, np.float32))
     picture = image(4 * ROWS, width)
     torch.testing.assert_close(hidden(NumbaRuntime(2), picture), right(picture), rtol=1e-5, atol=1e-5)
+
+
+def test_several_photos_at_a_time_take_turns() -> None:
+    shared, pictures = NumbaRuntime(3), [image(4 * ROWS + 2 * index, 20) for index in range(6)]
+    section = shared.compile(convolutions(TINY), DENSE, (), dense())
+    with ThreadPoolExecutor(6) as callers:
+        made = list(callers.map(lambda picture: section(start(picture), torch.zeros(3)).hidden_BCHW, pictures * 4))
+    for own, picture in zip(made, pictures * 4, strict=True):
+        torch.testing.assert_close(own, right(picture), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("fails", ["caller", "other"])
+def test_nobody_waits_for_a_thread_that_failed(monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    sweep = runtime._sweep
+
+    def faulty(plan: Plan, *given: Any) -> None:
+        if (current_thread() is main_thread()) == (fails == "caller"):
+            raise ValueError("lost")
+        sweep(plan, *given)
+
+    monkeypatch.setattr(runtime, "_sweep", faulty)
+    monkeypatch.setattr(runtime, "blocks_together", lambda rows, threads: 1)
+    with pytest.raises(ValueError, match="lost"):
+        hidden(NumbaRuntime(2), image(6 * ROWS, 20))
 
 
 def test_memory_does_not_grow_with_the_height() -> None:
