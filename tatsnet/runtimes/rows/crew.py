@@ -62,6 +62,7 @@ class Crew:
             finally:
                 self._begun[0] = self._given
                 wait_for(self._done, self._given * (self._threads - 1))
+                self._works = ()  # they hold an image
             if self._failures:
                 raise self._failures[0]
 
