@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import njit, types
-from numba.core import config
+from numba.core import cgutils, config
 from numba.extending import intrinsic
 
 _FEATURES = config.CPU_FEATURES or llvm.get_host_cpu_features().flatten()  # type: ignore[attr-defined]
@@ -198,6 +198,21 @@ def _seen(typing, counter):  # type: ignore[no-untyped-def]
     return types.int64(counter), emit
 
 
+@intrinsic
+def _move(typing, into, place, source, first, count):  # type: ignore[no-untyped-def]
+    """Copy so many numbers from one array to another: numba's own loop looks for indices below 0, number by number."""
+
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def at(array: int, index: int) -> ir.Value:
+            data = context.make_array(signature.args[array])(context, builder, args[array]).data
+            return builder.gep(data, [args[index]])
+
+        cgutils.raw_memcpy(builder, at(0, 1), at(2, 3), args[4], _INT(4))
+        return context.get_dummy_value()
+
+    return types.void(into, place, source, first, count), emit
+
+
 @njit(nogil=True, cache=True)
 def arrive(counter: Integers) -> None:
     """Say that a thread is done with a part."""
@@ -295,9 +310,7 @@ def _load_row(
         if channel < 0:
             memory[where : where + width] = 0
         else:
-            first = row * strides[0] + channel * strides[1]
-            for x in range(width):
-                memory[where + x] = tensor[first + x]
+            _move(memory, where, tensor, row * strides[0] + channel * strides[1], width)  # type: ignore[call-arg]
         memory[where + width] = 0
 
 
@@ -307,9 +320,8 @@ def _save_row(
 ) -> None:
     own, width = _place(buffer, row), buffer[WIDTH]
     for k in range(stage[OUTS]):
-        where, first = own + table[stage[PLACES] + k], row * strides[0] + k * strides[1]
-        for x in range(width):
-            tensor[first + x] = memory[where + x]
+        first = row * strides[0] + k * strides[1]
+        _move(tensor, first, memory, own + table[stage[PLACES] + k], width)  # type: ignore[call-arg]
 
 
 @njit(nogil=True, cache=True)
