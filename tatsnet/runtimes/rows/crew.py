@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
+import itertools
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -29,18 +30,15 @@ class Crew:
     """Runs several works at a time, one in the calling thread.
 
     Args:
-        threads: that work, the caller's included; the others start with the first work.
+        threads: that work, the caller's included; the others start with the first work, and end with the crew.
     """
 
     def __init__(self, threads: int) -> None:
-        self._threads = threads
+        self._others = threads - 1
         self._turn = threading.Lock()  # works that wait for one another must all be running
-        self._called = threading.Condition()
-        self._given = 0
-        self._begun, self._done = np.zeros(1, np.int64), np.zeros(1, np.int64)
-        self._works: Sequence[Work] = ()
-        self._failures: list[BaseException] = []
+        self._board = _Board()
         self._started = False
+        weakref.finalize(self, self._board.call, ())
 
     def run(self, works: Sequence[Work]) -> None:
         """Run at most as many works as there are threads, all at a time; callers take turns.
@@ -53,42 +51,75 @@ class Crew:
             return
         with self._turn:
             self._start()
-            self._works, self._failures = works[1:], []
-            with self._called:
-                self._given += 1
-                self._called.notify_all()
+            board = self._board
+            board.call(works[1:])
             try:
-                works[0](self._begun)
+                works[0](board.begun)
             finally:
-                self._begun[0] = self._given
-                wait_for(self._done, self._given * (self._threads - 1))
-                self._works = ()  # they hold an image
-            if self._failures:
-                raise self._failures[0]
+                board.begun[0] = board.given
+                wait_for(board.done, board.given * self._others)
+                board.works = ()  # they hold an image
+            failures, board.failures = board.failures, []
+            if failures:
+                raise failures[0]
 
     def _start(self) -> None:
         if not self._started:
-            for index in range(self._threads - 1):
-                threading.Thread(target=self._work, args=(index,), daemon=True).start()
+            for index in range(self._others):
+                threading.Thread(target=_work, args=(self._board, index), daemon=True).start()
             self._started = True
 
-    def _work(self, index: int) -> None:
-        for number in range(1, sys.maxsize):
-            self._await(number)
-            try:
-                if index < len(self._works):
-                    self._works[index](np.zeros(1, np.int64))
-            except BaseException as error:  # raised in the caller's thread
-                self._failures.append(error)
-            finally:
-                loops.arrive(self._done)
 
-    def _await(self, number: int) -> None:
+class _Board:
+    """What the caller and the other threads know of one another.
+
+    Attributes:
+        given: how often there was something to do.
+        works: of the others; none once nothing more will come.
+        begun: as `given`, as soon as the caller is at its own work.
+        done: by how many threads, in all.
+        failures: of the works that were given last.
+    """
+
+    def __init__(self) -> None:
+        self.called = threading.Condition()
+        self.given = 0
+        self.works: Sequence[Work] = ()
+        self.begun, self.done = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        self.failures: list[BaseException] = []
+
+    def call(self, works: Sequence[Work]) -> None:
+        """Give works to the others; none sends them home."""
+        self.works, self.failures = works, []
+        with self.called:
+            self.given += 1
+            self.called.notify_all()
+        if not works:
+            self.begun[0] = self.given
+
+    def wait(self, number: int) -> Sequence[Work]:
         """Return when so many works have been given, and the caller is at its own."""
-        if not loops.all_there(self._begun, number, AWAKE):
-            with self._called:
-                self._called.wait_for(lambda: self._given >= number)
-            wait_for(self._begun, number)
+        if not loops.all_there(self.begun, number, AWAKE):
+            with self.called:
+                self.called.wait_for(lambda: self.given >= number)
+            wait_for(self.begun, number)
+        return self.works
+
+
+def _work(board: _Board, index: int) -> None:
+    """What another thread than the caller's does until there will be nothing more."""
+    for number in itertools.count(1):
+        works = board.wait(number)
+        if not works:
+            return
+        try:
+            if index < len(works):
+                works[index](np.zeros(1, np.int64))
+        except BaseException as error:  # raised in the caller's thread
+            board.failures.append(error)
+        finally:
+            del works
+            loops.arrive(board.done)
 
 
 def wait_for(counter: loops.Integers, goal: int) -> None:

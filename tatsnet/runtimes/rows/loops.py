@@ -207,7 +207,7 @@ def _move(typing, into, place, source, first, count):  # type: ignore[no-untyped
             data = context.make_array(signature.args[array])(context, builder, args[array]).data
             return builder.gep(data, [args[index]])
 
-        cgutils.raw_memcpy(builder, at(0, 1), at(2, 3), args[4], _INT(4))
+        cgutils.raw_memcpy(builder, at(0, 1), at(2, 3), args[4], _INT(4))  # type: ignore[no-untyped-call]
         return context.get_dummy_value()
 
     return types.void(into, place, source, first, count), emit
@@ -296,7 +296,7 @@ def sweep(
 
 @njit(nogil=True, cache=True)
 def _place(buffer: Integers, row: int) -> int:
-    return int(buffer[BASE] + (row & (buffer[RING] - 1)) * buffer[ROW])
+    return int(buffer[BASE] + row % buffer[RING] * buffer[ROW])
 
 
 @njit(nogil=True, cache=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import pairwise
 
@@ -17,22 +15,22 @@ from tatsnet.architecture import Channels, Conv, Pattern
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.rows import loops
 from tatsnet.runtimes.rows.crew import Crew, wait_for
-from tatsnet.runtimes.rows.plan import HIDDEN, STREAM, Plan, Sized, plans, sized
+from tatsnet.runtimes.rows.cuts import blocks_of
+from tatsnet.runtimes.rows.plan import HIDDEN, STREAM, Plan, plans
+from tatsnet.runtimes.rows.sized import Sized, sized
+from tatsnet.runtimes.rows.weights import packed
 from tatsnet.slicing import with_scales
 from tatsnet.steps import State
 from tatsnet.supernet import MEAN_COLOUR
 
-EDGE = 0.6
-"""Blocks that could be run in the time that it takes to bring a stream to memory and back."""
-
-PLANS = 4
-"""Of a section that are kept, for images of several sizes."""
-
-SIZES = 64
-"""Of images and their parts, of which the places in memory are kept."""
+SIZES = 4
+"""Of images for which what is to be done is kept."""
 
 ROWS = 8
 """Rows at half resolution that a thread has at least."""
+
+Pair = tuple[Tensor, Tensor]
+"""A stream and a hidden tensor."""
 
 
 class NumbaRuntime:
@@ -77,104 +75,90 @@ class RowsSection:
         crew: Crew,
         threads: int,
     ) -> None:
-        self._convs, self._pattern, self._incoming, self._tensors = convs, pattern, incoming, tensors
-        self._crew, self._threads = crew, threads
-        self._is_scaled = any(name.endswith(".scale_weight") for name in tensors)
-        self._plans = lru_cache(PLANS)(partial(plans, convs, pattern, incoming, tensors))
-        self._sized = lru_cache(SIZES)(sized)
-        self._parts(sys.maxsize, torch.zeros(3))
+        self._convs, self._crew, self._threads = convs, crew, threads
+        self._works = lru_cache(SIZES)(partial(_works, convs, pattern, incoming))
+        self._weights = _weights(convs, pattern, tensors)
 
     def __call__(self, state: State, task_D: Tensor) -> State:
         """Run the section's convolutions."""
         if not self._convs:
             return state
         image, stream, hidden, _ = state
-        rows = image.shape[2] // 2
-        threads = max(1, min(self._threads, rows // ROWS))
+        rows, width = image.shape[2] // 2, image.shape[3] // 2
         if self._convs[0].name == "head":
             stream = F.pixel_unshuffle(image - MEAN_COLOUR, 2)
-        parts = self._parts(blocks_together(rows, threads), task_D)
-        made = [self._made(part, image) for part in parts]
+        parts, shares = self._works(rows, width, max(1, min(self._threads, rows // ROWS)))
+        parts[0].check((stream, hidden), rows, width)
+        tensors = [(stream, hidden), *_results(parts, image)]
+        weights = self._weights(task_D)
         for one in range(len(image)):
-            tensors = [tuple(tensor[one] for tensor in pair) for pair in ((stream, hidden), *made)]
-            self._sweep(parts, tensors, rows, image.shape[3] // 2, threads)
-        return State(image, *made[-1], True)
-
-    def _parts(self, blocks: int, task_D: Tensor) -> list[Plan]:
-        if not self._is_scaled:
-            return self._plans(blocks)
-        tensors = with_scales(self._tensors, task_D.tolist())
-        return plans(self._convs, self._pattern, self._incoming, tensors, blocks)
-
-    def _made(self, plan: Plan, image: Tensor) -> tuple[Tensor, Tensor]:
-        batch, _, height, width = image.shape
-        full = height, width
-        size = full if plan.full else (height // 2, width // 2)
-        return (
-            image.new_empty((batch, plan.makes[STREAM], height // 2, width // 2)),
-            image.new_empty((batch, plan.makes[HIDDEN], *size)),
-        )
-
-    def _sweep(
-        self, parts: Sequence[Plan], tensors: Sequence[tuple[Tensor, ...]], height: int, width: int, threads: int
-    ) -> None:
-        """Run the parts on one image; `tensors` are what the first reads, then what each makes."""
-        edges = [height * k // threads for k in range(threads + 1)]
-        works = [
-            [(part, self._sized(part, height, width, first, last)) for part in parts] for first, last in pairwise(edges)
-        ]
-        for part, read in zip(parts, tensors, strict=False):
-            part.check(read, height, width)
-        counter = np.zeros(1, np.int64)
-        self._crew.run([partial(_sweep_all, work, tensors, counter, threads) for work in works])
+            given = [(pair[STREAM][one], pair[HIDDEN][one]) for pair in tensors]
+            counter = np.zeros(1, np.int64)
+            works = [partial(_sweep_all, share, weights, given, counter, len(shares)) for share in shares]
+            self._crew.run(works)
+        return State(image, *tensors[-1], True)
 
 
-def blocks_together(rows: int, threads: int) -> int:
-    """How many blocks to run before the stream goes to memory, so that all take the least time.
+def _weights(
+    convs: Sequence[Conv], pattern: Pattern, tensors: Mapping[str, Tensor]
+) -> Callable[[Tensor], loops.Floats]:
+    """The packed weights, by the task where it moves their residual scales."""
+    always = packed(convs, pattern, with_scales(tensors, (0.0,) * 3))
+    if not any(name.endswith(".scale_weight") for name in tensors):
+        return lambda task_D: always
+    return lambda task_D: packed(convs, pattern, with_scales(tensors, task_D.tolist()))
 
-    Where two threads' rows meet, each does two more rows per block that is still to come, or one on the average; the
-    fewer blocks run together, the fewer rows, but the more often the stream goes to memory and comes back.
 
-    Args:
-        rows: of the image, at half resolution.
-        threads: that share them.
-    """
-    if threads == 1:
-        return sys.maxsize
-    return max(1, round(math.sqrt(EDGE * rows / (2 * (threads - 1)))))
+def _works(
+    convs: Sequence[Conv], pattern: Pattern, incoming: Channels, height: int, width: int, threads: int
+) -> tuple[list[Plan], list[list[Sized]]]:
+    """The parts of a section, and what each thread does of every part."""
+    parts = plans(convs, pattern, incoming, blocks_of(convs, pattern, incoming).together(height, width, threads))
+    edges = pairwise(height * k // threads for k in range(threads + 1))
+    return parts, [[sized(part, height, width, first, last) for part in parts] for first, last in edges]
+
+
+def _results(parts: Sequence[Plan], image_BCHW: Tensor) -> list[Pair]:
+    """Memory for what each part makes: every other part's stream lies in the same place."""
+    batch, _, height, width = image_BCHW.shape
+    made: list[Pair] = []
+    for part in parts:
+        half, size = (height // 2, width // 2), (height, width) if part.full else (height // 2, width // 2)
+        hidden = image_BCHW.new_empty((batch, part.makes[HIDDEN], *size))
+        is_like = len(made) > 1 and made[-2][STREAM].shape[1] == part.makes[STREAM]
+        stream = made[-2][STREAM] if is_like else image_BCHW.new_empty((batch, part.makes[STREAM], *half))
+        made.append((stream, hidden))
+    return made
 
 
 def _sweep_all(
-    work: Sequence[tuple[Plan, Sized]],
-    tensors: Sequence[tuple[Tensor, ...]],
+    share: Sequence[Sized],
+    weights: loops.Floats,
+    tensors: Sequence[Pair],
     counter: loops.Integers,
     threads: int,
     begun: loops.Integers,
 ) -> None:
     """One thread's rows of all parts; before each the threads wait for one another."""
     try:
-        for index, (plan, own) in enumerate(work):
+        for index, own in enumerate(share):
             wait_for(counter, index * threads)
-            _sweep(plan, own, tensors[index], tensors[index + 1], np.zeros(1, np.int64) if index else begun, counter)
+            read, made = tensors[index : index + 2]
+            _sweep(own, weights, read, made, np.zeros(1, np.int64) if index else begun, counter)
     except BaseException:
-        counter[0] = len(work) * threads  # nobody waits for what will not come
+        counter[0] = len(share) * threads  # nobody waits for what will not come
         raise
 
 
 def _sweep(
-    plan: Plan,
-    given: Sized,
-    read: tuple[Tensor, ...],
-    made: tuple[Tensor, ...],
-    begun: loops.Integers,
-    arrived: loops.Integers,
+    given: Sized, weights: loops.Floats, read: Pair, made: Pair, begun: loops.Integers, arrived: loops.Integers
 ) -> None:
     """Some rows of a part's results."""
     memory = _room(given.room)
     sources, read_strides = _flat(read)
     results, made_strides = _flat(made)
     loops.sweep(
-        given.stages, given.buffers, given.table, plan.weights, memory, given.zeros,
+        given.stages, given.buffers, given.table, weights, memory, given.zeros,
         sources, read_strides, results, made_strides, given.begin, given.end, begun, arrived,
     )  # fmt: skip
 
@@ -184,7 +168,7 @@ def _room(numbers: int) -> loops.Floats:
     return np.empty(numbers, np.float32)
 
 
-def _flat(tensors: tuple[Tensor, ...]) -> tuple[tuple[loops.Floats, loops.Floats], loops.Integers]:
+def _flat(tensors: Pair) -> tuple[tuple[loops.Floats, loops.Floats], loops.Integers]:
     """Tensors (C x H x W) as plain numbers, and from each to its next row and channel."""
     flat, strides = [], np.zeros((2, 2), np.int64)
     for index, tensor in enumerate(tensors):

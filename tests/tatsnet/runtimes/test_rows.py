@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import current_thread, main_thread
+from threading import enumerate as enumerate_threads
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,10 @@ from tatsnet.architecture import NetworkConfig, convolutions
 from tatsnet.extracted import ExtractedNetwork
 from tatsnet.extraction import slice_parts
 from tatsnet.runtimes.rows import loops, runtime
-from tatsnet.runtimes.rows.plan import Plan, plans, sized
-from tatsnet.runtimes.rows.runtime import ROWS, NumbaRuntime, blocks_together
+from tatsnet.runtimes.rows.cuts import CACHE, Blocks, blocks_of
+from tatsnet.runtimes.rows.plan import Plan, plans
+from tatsnet.runtimes.rows.runtime import ROWS, NumbaRuntime
+from tatsnet.runtimes.rows.sized import Sized, sized
 from tatsnet.sections import Section
 from tatsnet.slicing import slice_section
 from tatsnet.steps import State, start
@@ -61,7 +65,7 @@ def test_rows_of_every_number_of_vectors(width: int) -> None:
 def test_threads_and_parts_leave_no_seam(
     monkeypatch: pytest.MonkeyPatch, height: int, threads: int, blocks: int
 ) -> None:
-    monkeypatch.setattr(runtime, "blocks_together", lambda rows, threads: blocks)
+    monkeypatch.setattr(Blocks, "together", lambda *given: blocks)
     picture = image(height, 20)
     torch.testing.assert_close(hidden(NumbaRuntime(threads), picture), right(picture), rtol=1e-5, atol=1e-5)
 
@@ -98,28 +102,75 @@ def test_several_photos_at_a_time_take_turns() -> None:
 def test_nobody_waits_for_a_thread_that_failed(monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
     sweep = runtime._sweep
 
-    def faulty(plan: Plan, *given: Any) -> None:
+    def faulty(own: Sized, *given: Any) -> None:
         if (current_thread() is main_thread()) == (fails == "caller"):
             raise ValueError("lost")
-        sweep(plan, *given)
+        sweep(own, *given)
 
     monkeypatch.setattr(runtime, "_sweep", faulty)
-    monkeypatch.setattr(runtime, "blocks_together", lambda rows, threads: 1)
+    monkeypatch.setattr(Blocks, "together", lambda *given: 1)
     with pytest.raises(ValueError, match="lost"):
         hidden(NumbaRuntime(2), image(6 * ROWS, 20))
 
 
+def test_threads_end_with_their_runtime() -> None:
+    before = set(enumerate_threads())
+    shared = NumbaRuntime(3)
+    hidden(shared, image(4 * ROWS, 20))
+    ours = set(enumerate_threads()) - before
+    assert len(ours) == 2
+    del shared
+    gc.collect()
+    for thread in ours:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in ours)
+
+
+def test_positions_that_are_no_known_tasks_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    def counted(part: Plan, *size: int) -> Sized:
+        sizes.append(size)
+        return sized(part, *size)
+
+    monkeypatch.setattr(runtime, "sized", counted)
+    network = ExtractedNetwork(slice_parts(frozen_network(4), random_tasks(1)), runtime=NumbaRuntime(1))
+    encoded, (one, other) = network.encode(image(20, 20)), ((0.4, 0.5, 0.6), (0.4001, 0.5, 0.6))
+    assert network.pattern(one) == network.pattern(other)
+    made = [network.effect(encoded, one)]
+    planned = len(sizes)
+    made.append(network.effect(encoded, other))
+    assert len(sizes) == planned
+    assert not torch.equal(*made)
+
+
 def test_memory_does_not_grow_with_the_height() -> None:
-    (whole,) = plans(convolutions(TINY), DENSE, (), dense(), sys.maxsize)
+    (whole,) = plans(convolutions(TINY), DENSE, (), sys.maxsize)
     rooms = {sized(whole, height, 64, 0, height).room for height in (100, 1000, 10_000)}
     assert len(rooms) == 1
 
 
 def test_the_more_threads_meet_the_fewer_blocks_run_together() -> None:
-    together = [blocks_together(360, threads) for threads in (1, 2, 4, 16, 360)]
+    blocks = Blocks(count=32, stream=16, hidden=16, products=18 * 16 * 16)
+    together = [blocks.together(360, 64, threads) for threads in (1, 2, 4, 16, 360)]
     assert together == sorted(together, reverse=True)
-    assert together[-1] == 1
-    assert blocks_together(1080, 2) > blocks_together(360, 2)
+    assert (together[0], together[-1]) == (32, 1)
+    assert blocks.together(1080, 64, 2) > blocks.together(360, 64, 2)
+
+
+@pytest.mark.parametrize("channels", [8, 16, 64])
+def test_rings_and_weights_of_a_part_fit_a_cache(channels: int) -> None:
+    network = NetworkConfig(width=channels, blocks=32)
+    convs, pattern = convolutions(network)[:-3], (tuple(range(channels)),) * network.points
+    blocks = blocks_of(convs, pattern, ())
+    assert blocks == Blocks(count=32, stream=channels, hidden=channels, products=18 * channels**2)
+    for width in (64, 320, 960):
+        together = blocks.together(100, width, 1)
+        for part in plans(convs, pattern, (), together):
+            ours = sized(part, 100, width, 0, 100)
+            rings = ours.buffers[:, loops.RING] * ours.buffers[:, loops.CHANNELS] * ours.buffers[:, loops.WIDTH]
+            weights = sum(9 * len(stage.channels_in) * len(stage.channels_out) for stage in part.stages)
+            assert together == 1 or 4 * (rings.sum() + weights) < 1.5 * CACHE
 
 
 @pytest.mark.parametrize("name", ["blocks.0.conv1.weight", "blocks.1.conv2.bias", "out.weight", "tail.bias"])
