@@ -39,6 +39,9 @@ or four outputs become the four pixels of a 2x2 square."""
 LOAD, CONV, SAVE = range(3)
 """What a stage does with a row: brings it from a tensor, makes it, takes it to a tensor."""
 
+UNSHUFFLE = 4
+"""How an image is brought, after its mean colour was subtracted: the four pixels of a 2x2 square become channels."""
+
 _FLOAT, _INT, _INT32 = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 _VECTOR, _MASK = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT32, LANES)
 _ALIGN = 4
@@ -255,6 +258,7 @@ def sweep(
     end: int,
     begun: Integers,
     arrived: Integers,
+    mean: float,
 ) -> None:
     """Run stages from step `begin` to before step `end`: at step t each does its rows RATE t - DELAY and following.
 
@@ -267,6 +271,7 @@ def sweep(
         read_strides, made_strides: of a row and of a channel in each.
         begun, arrived: counters that threads share, one more at the start and at the end: within the loops, where a
             thread that sees them finds Python's lock free. One that had to sleep for it would be late.
+        mean: colour of an image.
     """
     _count(begun)  # type: ignore[call-arg]
     memory[zeros - LANES :] = 0
@@ -282,6 +287,8 @@ def sweep(
                     continue
                 if stage[KIND] == CONV:
                     _convolve_row(stage, row, buffers, table, weights, memory, zeros)
+                elif stage[KIND] == LOAD and stage[MODE] == UNSHUFFLE:
+                    _load_squares(stage, row, buffers[stage[INTO]], table, memory, read[0], read_strides[0], mean)
                 elif stage[KIND] == LOAD:
                     if stage[SOURCE] == 0:
                         _load_row(stage, row, buffers[stage[INTO]], table, memory, read[0], read_strides[0])
@@ -311,6 +318,28 @@ def _load_row(
             memory[where : where + width] = 0
         else:
             _move(memory, where, tensor, row * strides[0] + channel * strides[1], width)  # type: ignore[call-arg]
+        memory[where + width] = 0
+
+
+@njit(nogil=True, cache=True)
+def _load_squares(
+    stage: Integers,
+    row: int,
+    buffer: Integers,
+    table: Integers,
+    memory: Floats,
+    image: Floats,
+    strides: Integers,
+    mean: float,
+) -> None:
+    """Two rows of an image into a row of a ring, as `F.pixel_unshuffle` orders its channels."""
+    into, width = _place(buffer, row), buffer[WIDTH]
+    for k in range(stage[OUTS]):
+        colour, below, right = k // 4, k // 2 % 2, k % 2
+        where = into + table[stage[TARGETS] + k]
+        first = (2 * row + below) * strides[0] + colour * strides[1] + right
+        for x in range(width):
+            memory[where + x] = image[first + 2 * x] - np.float32(mean)
         memory[where + width] = 0
 
 

@@ -25,7 +25,7 @@ class Stage(NamedTuple):
         source, into: rings by name; a tensor, which LOAD reads or SAVE writes, by its number.
         channels_in: of the source, those that it reads; None for zeros.
         channels_out: of the target, those that it writes; of a SHUFFLE each takes four outputs.
-        mode: of a CONV.
+        mode: of a CONV, or of a LOAD: STORE or UNSHUFFLE.
         weight, bias: where a CONV's begin in the section's weights.
     """
 
@@ -72,11 +72,15 @@ class Plan:
             channels = [channel for channel in stage.channels_in if channel is not None]
             if stage.kind == loops.LOAD and channels:
                 assert isinstance(stage.source, int)
-                shape, rate = tensors[stage.source].shape, self.rate(stage)
-                if shape[1] <= max(channels) or shape[2:] != (height * rate, width * rate):
+                is_image = stage.mode == loops.UNSHUFFLE
+                shape, rate, count = tensors[stage.source].shape, self.rate(stage), max(channels) + 1
+                if is_image:
+                    rate, count = 2, count // 4
+                if shape[1] < count or shape[2:] != (height * rate, width * rate):
+                    name = "image" if is_image else ("stream", "hidden tensor")[stage.source]
                     raise ValueError(
-                        f"the {('stream', 'hidden tensor')[stage.source]} has {shape[1]} channels of {shape[2]} x "
-                        f"{shape[3]}; {max(channels) + 1} of {height * rate} x {width * rate} are read"
+                        f"the {name} has {shape[1]} channels of {shape[2]} x {shape[3]}; {count} of {height * rate} x "
+                        f"{width * rate} are read"
                     )
 
 
@@ -113,7 +117,7 @@ class _Builder:
         kept_in, kept_out = (() if point is None else self.pattern[point] for point in (conv.fan_in, conv.fan_out))
         if conv.name == "head":
             image = self.ring("image", 12, 1)
-            self.load(STREAM, image, range(12), range(12))
+            self.stages.append(Stage(loops.LOAD, STREAM, image, range(12), range(12), loops.UNSHUFFLE))
             targets = [place[channel] for channel in kept_out]
             rest = sorted(set(place.values()) - set(targets))
             self.ring("stream", len(place), 1)

@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tatsnet.architecture import Channels, Conv, Pattern
@@ -86,7 +85,7 @@ class RowsSection:
         image, stream, hidden, _ = state
         rows, width = image.shape[2] // 2, image.shape[3] // 2
         if self._convs[0].name == "head":
-            stream = F.pixel_unshuffle(image - MEAN_COLOUR, 2)
+            stream = image
         parts, shares = self._works(rows, width, max(1, min(self._threads, rows // ROWS)))
         parts[0].check((stream, hidden), rows, width)
         tensors = [(stream, hidden), *_results(parts, image)]
@@ -159,7 +158,7 @@ def _sweep(
     results, made_strides = _flat(made)
     loops.sweep(
         given.stages, given.buffers, given.table, weights, memory, given.zeros,
-        sources, read_strides, results, made_strides, given.begin, given.end, begun, arrived,
+        sources, read_strides, results, made_strides, given.begin, given.end, begun, arrived, MEAN_COLOUR,
     )  # fmt: skip
 
 
