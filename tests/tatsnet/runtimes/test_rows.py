@@ -189,6 +189,12 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
         section(State(picture, torch.zeros(1, 7, 2, 2), picture[:, :0], False), torch.zeros(3))
 
 
+def test_an_image_without_colours_is_refused() -> None:
+    section = NumbaRuntime(1).compile(convolutions(TINY), DENSE, (), dense())
+    with pytest.raises(ValueError, match="image has 2 channels"):
+        section(start(image(4, 4)[:, :2]), torch.zeros(3))
+
+
 def test_processors_with_short_vectors_too() -> None:
     """Compiled for one with AVX2 only, in a process of its own."""
     code = """
