@@ -50,60 +50,97 @@ Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
 
-def _make_tile(vectors: int) -> Any:
-    """Compiled code that convolves OUTPUTS outputs over so many vectors.
+@intrinsic
+def _tile(  # type: ignore[no-untyped-def]
+    typing,
+    memory,
+    above,
+    here,
+    below,
+    table,
+    places,
+    inputs,
+    weights,
+    weight,
+    bias,
+    targets,
+    into,
+    under,
+    mode,
+    vectors,
+    outputs,
+):
+    """Convolve some outputs over some vectors.
 
-    Its arguments: `memory`, which holds all rows; `above`, `here`, `below`: where three rows of the source begin, at
-    the tile's first pixel; `table` of distances between channels; `places`: index of the first input's there;
-    `inputs`: how many; `weights`; `weight`, `bias`: where those of the tile begin, by input, row, column, output;
-    `targets`: index of the first output's distance; `into`: where its row begins; `under`: where the row below it
-    does; `mode`.
+    Args:
+        memory: which holds all rows.
+        above, here, below: where three rows of the source begin, at the tile's first pixel.
+        table: of distances between channels.
+        places: index of the first input's there.
+        inputs: how many.
+        weights: of all convolutions.
+        weight, bias: where those of the tile begin, by input, row, column, output.
+        targets: index of the first output's distance.
+        into: where its row begins.
+        under: where the row below it does.
+        mode: what becomes of the sums.
+        vectors: WIDE or one less.
+        outputs: 1 to OUTPUTS; all of them with SHUFFLE.
     """
+    given = (
+        memory, above, here, below, table, places, inputs, weights, weight, bias, targets, into, under, mode,
+        vectors, outputs,
+    )  # fmt: skip
 
-    @intrinsic
-    def tile(  # type: ignore[no-untyped-def]
-        typing, memory, above, here, below, table, places, inputs, weights, weight, bias, targets, into, under, mode
-    ):
-        given = (memory, above, here, below, table, places, inputs, weights, weight, bias, targets, into, under, mode)
-        return types.void(*given), lambda context, builder, signature, args: _Tile(
-            context, builder, signature, args, vectors
-        ).emit()
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        after = builder.append_basic_block("tiled")
+        cases = {(v, o): builder.append_basic_block("tile") for v in (WIDE, WIDE - 1) for o in range(1, OUTPUTS + 1)}
+        which = builder.add(builder.mul(args[14], _INT(OUTPUTS + 1)), args[15])
+        chosen = builder.switch(which, cases[WIDE, OUTPUTS])
+        for (v, o), block in cases.items():
+            if (v, o) != (WIDE, OUTPUTS):
+                chosen.add_case(_INT(v * (OUTPUTS + 1) + o), block)
+            builder.position_at_end(block)
+            _Tile(context, builder, signature, args, v, o).emit()
+            builder.branch(after)
+        builder.position_at_end(after)
+        return context.get_dummy_value()
 
-    return tile
+    return types.void(*given), emit
 
 
 class _Tile:
-    """Writes the code of a tile."""
+    """Writes the code of a tile of so many vectors and outputs."""
 
-    def __init__(self, context: Any, builder: Any, signature: Any, args: Any, vectors: int) -> None:
+    def __init__(self, context: Any, builder: Any, signature: Any, args: Any, vectors: int, outputs: int) -> None:
         def data(index: int) -> ir.Value:
             return context.make_array(signature.args[index])(context, builder, args[index]).data
 
-        self._context, self._builder, self._vectors = context, builder, vectors
+        self._builder, self._vectors, self._outputs = builder, vectors, outputs
         self._memory, self._table, self._weights = data(0), data(4), data(7)
         self._rows = args[1:4]
         self._places, self._inputs, self._weight, self._bias = args[5], args[6], args[8], args[9]
         self._targets, self._into, self._under, self._mode = args[10:14]
 
-    def emit(self) -> ir.Value:
+    def emit(self) -> None:
         """The whole tile."""
         sums = self._convolve()
         builder = self._builder
-        ends = [builder.append_basic_block(name) for name in ("store", "relu", "add", "shuffle")]
+        modes = (STORE, RELU, ADD, SHUFFLE) if self._outputs == OUTPUTS else (STORE, RELU, ADD)
+        ends = [builder.append_basic_block("end") for _ in modes]
         after = builder.append_basic_block("done")
         chosen = builder.switch(self._mode, ends[STORE])
-        for mode in (RELU, ADD, SHUFFLE):
-            chosen.add_case(_INT(mode), ends[mode])
-        for mode, end in enumerate(ends):
+        for mode, end in zip(modes, ends, strict=True):
+            if mode != STORE:
+                chosen.add_case(_INT(mode), end)
             builder.position_at_end(end)
             self._shuffle(sums) if mode == SHUFFLE else self._keep(sums, mode)
             builder.branch(after)
         builder.position_at_end(after)
-        return self._context.get_dummy_value()
 
     def _convolve(self) -> list[list[ir.Value]]:
         builder, vectors = self._builder, range(self._vectors)
-        start = [self._spread(self._at(self._weights, self._bias, o)) for o in range(OUTPUTS)]
+        start = [self._spread(self._at(self._weights, self._bias, o)) for o in range(self._outputs)]
         before, loop, after = builder.block, builder.append_basic_block("inputs"), builder.append_basic_block("sums")
         builder.cbranch(builder.icmp_signed(">", self._inputs, _INT(0)), loop, after)
         builder.position_at_end(loop)
@@ -133,7 +170,7 @@ class _Tile:
             first = builder.add(base, distance)
             for column in range(3):
                 read = [self._load(self._at(self._memory, first, column - 1 + LANES * v)) for v in range(self._vectors)]
-                for o in range(OUTPUTS):
+                for o in range(self._outputs):
                     one = self._spread(self._at(self._weights, weight, (3 * row + column) * OUTPUTS + o))
                     new[o] = [builder.call(fma, [x, one, had]) for x, had in zip(read, new[o], strict=True)]
         return new
@@ -174,9 +211,6 @@ class _Tile:
         none = ir.Constant(_VECTOR, ir.Undefined)
         one = self._builder.insert_element(none, self._builder.load(place), _INT32(0))
         return self._builder.shuffle_vector(one, none, ir.Constant(_MASK, [0] * LANES))
-
-
-_wide, _narrow = _make_tile(WIDE), _make_tile(WIDE - 1)
 
 
 @intrinsic
@@ -372,21 +406,16 @@ def _convolve_row(
     wide = max(own - (WIDE - 1) * tiles, 0)
     x, scale = 0, 2 if mode == SHUFFLE else 1
     for k in range(tiles):
-        for block in range(stage[OUTS] // OUTPUTS):
-            weight = stage[WEIGHT] + block * OUTPUTS * 9 * inputs
-            bias, targets = stage[BIAS] + block * OUTPUTS, stage[TARGETS] + block * each
-            if k < wide:
-                _wide(
-                    memory, above + x, here + x, below + x, table, stage[PLACES], inputs,
-                    weights, weight, bias, targets, into + scale * x, under + scale * x, mode,
-                )  # fmt: skip
-            else:
-                _narrow(
-                    memory, above + x, here + x, below + x, table, stage[PLACES], inputs,
-                    weights, weight, bias, targets, into + scale * x, under + scale * x, mode,
-                )  # fmt: skip
-        x += LANES * (WIDE if k < wide else WIDE - 1)
-    for k in range(stage[OUTS] // OUTPUTS * each):
+        vectors = WIDE if k < wide else WIDE - 1
+        for first in range(0, stage[OUTS], OUTPUTS):
+            _tile(  # type: ignore[call-arg]
+                memory, above + x, here + x, below + x, table, stage[PLACES], inputs,
+                weights, stage[WEIGHT] + first * 9 * inputs, stage[BIAS] + first,
+                stage[TARGETS] + first // OUTPUTS * each, into + scale * x, under + scale * x, mode,
+                vectors, min(OUTPUTS, stage[OUTS] - first),
+            )  # fmt: skip
+        x += LANES * vectors
+    for k in range(stage[OUTS] // OUTPUTS if mode == SHUFFLE else stage[OUTS]):
         edge = table[stage[TARGETS] + k] + width
         memory[into + edge] = 0
         if mode == SHUFFLE:

@@ -46,7 +46,7 @@ def sized(plan: Plan, height: int, width: int, first: int, last: int) -> Sized:
     buffers = np.zeros((len(numbers), 7), np.int64)
     room = 0
     for (name, (channels, rate)), ring in zip(plan.rings.items(), _spans(plan, delays), strict=True):
-        row = (channels + 1) * strides[name]
+        row = channels * strides[name]
         buffers[numbers[name]] = room + loops.LANES, ring, row, width * rate, height * rate, channels, strides[name]
         room += ring * row
     table: list[int] = []
@@ -62,10 +62,6 @@ def sized(plan: Plan, height: int, width: int, first: int, last: int) -> Sized:
             table += [channel * strides[stage.into] for channel in stage.channels_out]
         if stage.mode == loops.SHUFFLE:
             outs *= loops.OUTPUTS
-        elif stage.kind == loops.CONV:  # a tile's outputs beyond the last go to a channel that nothing reads
-            nowhere = -outs % loops.OUTPUTS
-            table += [plan.rings[str(stage.into)][0] * strides[str(stage.into)]] * nowhere
-            outs += nowhere
         stages[index] = (
             stage.kind, plan.rate(stage), delays[index], *own, numbers.get(str(stage.source), stage.source),
             numbers.get(str(stage.into), stage.into), stage.mode, len(stage.channels_in), outs,
@@ -77,7 +73,7 @@ def sized(plan: Plan, height: int, width: int, first: int, last: int) -> Sized:
     )
     begin, end = (first_rows // stages[:, loops.RATE]).min(), (-(-last_rows // stages[:, loops.RATE])).max()
     zeros = room + loops.LANES
-    room += max((channels + 1) * strides[name] for name, (channels, _) in plan.rings.items())
+    room += max(channels * strides[name] for name, (channels, _) in plan.rings.items())
     return Sized(stages, buffers, np.array([*table, 0], np.int64), room, zeros, int(begin), int(end))
 
 
