@@ -24,7 +24,7 @@ from tatsnet.runtimes.pytorch import TorchRuntime
 from tatsnet.sections_cache import SectionCache
 from tatsnet.settings import GateRule
 from tatsnet.slicing import slice_section, split, travelling, with_scales
-from tatsnet.steps import State, add_scaled, start
+from tatsnet.steps import State, start
 from tatsnet.supernet import pad_even
 
 CACHED_SECTIONS = 64
@@ -189,7 +189,7 @@ class ExtractedNetwork:
         task_D = torch.tensor(task, dtype=self.dtype, device=self.device)
         state = self._run(section, self._specific_convs, wanted.pattern, self._incoming, encoded.state, task_D)
         weight, bias = self._global_scale
-        restored = add_scaled(state.image_BCHW, weight @ task_D + bias, state.hidden_BCHW)
+        restored = self.runtime.add_scaled(state.image_BCHW, weight @ task_D + bias, state.hidden_BCHW)
         return restored[..., : encoded.height, : encoded.width]
 
     def _wanted(self, task: Sequence[float]) -> Wanted:

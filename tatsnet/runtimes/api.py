@@ -72,3 +72,11 @@ class Runtime(Protocol):
             ValueError: weights of a precision that the runtime does not know.
         """
         ...
+
+    def add_scaled(self, image_BCHW: Tensor, scale_C: Tensor, hidden_BCHW: Tensor) -> Tensor:
+        """The last step of the network: hidden, times the global scale of each colour, is added to the image.
+
+        Args:
+            image_BCHW, hidden_BCHW: of a state after the last section; they are left as they are.
+        """
+        ...

@@ -18,7 +18,7 @@ from torch import Tensor
 from tatsnet.architecture import Channels, Conv, Pattern
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.pytorch import TorchRuntime
-from tatsnet.steps import State
+from tatsnet.steps import State, add_scaled
 
 SIZES = 4
 """Recordings kept per section, and inputs per network: those of the task-agnostic part and of a few others."""
@@ -40,6 +40,7 @@ class CudaGraphRuntime:
     name = "cudagraph"
     compiles = False
     image_layout = torch.channels_last
+    add_scaled = staticmethod(add_scaled)
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from tatsnet.architecture import convolutions
 from tatsnet.degradation import Task, check_task
 from tatsnet.runtimes.api import Compiled, Runtime
 from tatsnet.slicing import slice_section, with_scales
-from tatsnet.steps import add_scaled, start
+from tatsnet.steps import start
 from tatsnet.supernet import SuperNetwork, pad_even
 
 TASKS = 27
@@ -42,7 +42,7 @@ class DenseRestorer:
         def section(task: Task) -> Compiled:
             return runtime.compile(convs, pattern, (), with_scales(tensors, task))
 
-        self._section, self._layout = section, runtime.image_layout
+        self._section, self._runtime = section, runtime
         self._scale_weight, self._scale_bias = (
             weights[f"global_scale.{kind}"].to(runtime.device) for kind in ("weight", "bias")
         )
@@ -59,9 +59,9 @@ class DenseRestorer:
             ValueError: not task vectors, or weights of a precision that the runtime does not know.
         """
         height, width = image_BCHW.shape[-2:]
-        image = pad_even(image_BCHW.to(self._scale_bias)).contiguous(memory_format=self._layout)
+        image = pad_even(image_BCHW.to(self._scale_bias)).contiguous(memory_format=self._runtime.image_layout)
         for task in map(check_task, tasks):
             task_D = image.new_tensor(task)
             hidden = self._section(task)(start(image), task_D).hidden_BCHW
             scale = self._scale_weight @ task_D + self._scale_bias
-            yield add_scaled(image, scale, hidden)[..., :height, :width]
+            yield self._runtime.add_scaled(image, scale, hidden)[..., :height, :width]

@@ -13,6 +13,7 @@ from torch import Tensor
 from tatsnet.architecture import Channels, Conv, Pattern
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.compiled import GraphSection, Run
+from tatsnet.steps import add_scaled
 
 
 class OrtRuntime:
@@ -26,6 +27,7 @@ class OrtRuntime:
     compiles = True
     device = torch.device("cpu")
     image_layout = torch.contiguous_format
+    add_scaled = staticmethod(add_scaled)
 
     def __init__(self, threads: int) -> None:
         self.threads = threads

@@ -14,6 +14,7 @@ from tatsnet.allocator import trim_above
 from tatsnet.architecture import Channels, Conv, Pattern
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.compiled import GraphSection, Run
+from tatsnet.steps import add_scaled
 
 LARGE = 2**18
 """Pixels of a result from which on intermediate memory is given up after it: 512 x 512."""
@@ -58,6 +59,7 @@ class OpenVinoRuntime:
     compiles = True
     device = torch.device("cpu")
     image_layout = torch.contiguous_format
+    add_scaled = staticmethod(add_scaled)
 
     def __init__(self, threads: int, precision: torch.dtype = torch.float32) -> None:
         self.threads = threads

@@ -11,7 +11,7 @@ from torch import Tensor
 from tatsnet.architecture import Channels, Conv, Pattern
 from tatsnet.runtimes.api import Compiled
 from tatsnet.sections import Section
-from tatsnet.steps import State
+from tatsnet.steps import State, add_scaled
 
 
 class TorchRuntime:
@@ -26,6 +26,7 @@ class TorchRuntime:
     name = "torch"
     compiles = False
     image_layout = torch.channels_last
+    add_scaled = staticmethod(add_scaled)
 
     def __init__(
         self,

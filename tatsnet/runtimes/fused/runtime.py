@@ -12,6 +12,7 @@ from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.cudagraph import CudaGraphs, Record, Recorded, Recorder
 from tatsnet.runtimes.fused.launch import OPERANDS, compiled, interpreted
 from tatsnet.runtimes.fused.section import FusedSection
+from tatsnet.steps import add_scaled
 
 
 class TritonRuntime:
@@ -26,6 +27,7 @@ class TritonRuntime:
     name = "triton"
     compiles = False
     image_layout = torch.channels_last
+    add_scaled = staticmethod(add_scaled)
 
     def __init__(
         self,

@@ -336,6 +336,22 @@ def sweep(
 
 
 @njit(nogil=True, cache=True)
+def add_scaled(
+    image: Floats, scale: Floats, hidden: Floats, restored: Floats, first: int, last: int, begun: Integers
+) -> None:
+    """The last step of the network, on the rows `first` to before `last` of an image: C x H x W.
+
+    Args:
+        begun: a counter as `sweep` takes it.
+    """
+    _count(begun)  # type: ignore[call-arg]
+    for c in range(len(image)):
+        for y in range(first, last):
+            for x in range(image.shape[2]):
+                restored[c, y, x] = image[c, y, x] + scale[c] * hidden[c, y, x]
+
+
+@njit(nogil=True, cache=True)
 def _place(buffer: Integers, row: int) -> int:
     return int(buffer[BASE] + row % buffer[RING] * buffer[ROW])
 

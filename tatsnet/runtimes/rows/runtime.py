@@ -61,6 +61,16 @@ class NumbaRuntime:
                 raise ValueError(f"{name} is {tensor.dtype}: this runtime takes float32 only")
         return RowsSection(convs, pattern, incoming, tensors, self._crew, self.threads)
 
+    def add_scaled(self, image_BCHW: Tensor, scale_C: Tensor, hidden_BCHW: Tensor) -> Tensor:
+        """The last step of the network; the threads share the rows."""
+        restored_BCHW = image_BCHW.new_empty(image_BCHW.shape)
+        tensors = image_BCHW.contiguous(), hidden_BCHW.contiguous(), restored_BCHW
+        edges = _edges(image_BCHW.shape[2], _busy(self.threads, image_BCHW.shape[2] // 2))
+        for image, hidden, restored in zip(*(tensor.numpy() for tensor in tensors), strict=True):
+            scaled = partial(loops.add_scaled, image, scale_C.numpy(), hidden, restored)
+            self._crew.run([partial(scaled, first, last) for first, last in edges])
+        return restored_BCHW
+
 
 class RowsSection:
     """Consecutive convolutions; it equals `Section` of the same arguments."""
@@ -86,7 +96,7 @@ class RowsSection:
         rows, width = image.shape[2] // 2, image.shape[3] // 2
         if self._convs[0].name == "head":
             stream = image
-        parts, shares = self._works(rows, width, max(1, min(self._threads, rows // ROWS)))
+        parts, shares = self._works(rows, width, _busy(self._threads, rows))
         parts[0].check((stream, hidden), rows, width)
         tensors = [(stream, hidden), *_results(parts, image)]
         weights = self._weights(task_D)
@@ -113,8 +123,19 @@ def _works(
 ) -> tuple[list[Plan], list[list[Sized]]]:
     """The parts of a section, and what each thread does of every part."""
     parts = plans(convs, pattern, incoming, blocks_of(convs, pattern, incoming).together(height, width, threads))
-    edges = pairwise(height * k // threads for k in range(threads + 1))
-    return parts, [[sized(part, height, width, first, last) for part in parts] for first, last in edges]
+    return parts, [
+        [sized(part, height, width, first, last) for part in parts] for first, last in _edges(height, threads)
+    ]
+
+
+def _busy(threads: int, rows: int) -> int:
+    """How many threads share so many rows at half resolution."""
+    return max(1, min(threads, rows // ROWS))
+
+
+def _edges(rows: int, threads: int) -> list[tuple[int, int]]:
+    """The first row of each thread, and that after its last."""
+    return list(pairwise(rows * k // threads for k in range(threads + 1)))
 
 
 def _results(parts: Sequence[Plan], image_BCHW: Tensor) -> list[Pair]:

@@ -241,6 +241,7 @@ class Faulty:
     def __init__(self, runtime: Runtime, change: Change) -> None:
         self._runtime, self._change = runtime, change
         self.name, self.device, self.image_layout = runtime.name, runtime.device, runtime.image_layout
+        self.add_scaled = runtime.add_scaled
 
     def compile(
         self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
