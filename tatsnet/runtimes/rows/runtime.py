@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tatsnet.allocator import trim_above
 from tatsnet.architecture import Channels, Conv, Pattern
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.rows import loops
@@ -27,6 +28,10 @@ SIZES = 4
 
 ROWS = 8
 """Rows at half resolution that a thread has at least."""
+
+LARGE, HELD = 2**21, 3 * 2**30
+"""Above so many pixels an effect gives freed memory back, if the process holds more than so many bytes: each new
+pattern's weights come to lie in a block that the effect before it freed, so that the next one takes another."""
 
 Pair = tuple[Tensor, Tensor]
 """A stream and a hidden tensor."""
@@ -69,6 +74,8 @@ class NumbaRuntime:
         for image, hidden, restored in zip(*(tensor.numpy() for tensor in tensors), strict=True):
             scaled = partial(loops.add_scaled, image, scale_C.numpy(), hidden, restored)
             self._crew.run([partial(scaled, first, last) for first, last in edges])
+        if image_BCHW.shape[-2] * image_BCHW.shape[-1] > LARGE:
+            trim_above(HELD)
         return restored_BCHW
 
 
