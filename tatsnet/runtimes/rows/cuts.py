@@ -56,7 +56,7 @@ class Blocks:
 
 def blocks_of(convs: Sequence[Conv], pattern: Pattern, incoming: Channels) -> Blocks:
     """The blocks that begin in a section."""
-    made = [(conv, place) for conv, place in zip(convs, places(convs, pattern).values(), strict=True)]
+    made = list(zip(convs, places(convs, pattern).values(), strict=True))
     hidden = [place.outputs for conv, place in made if conv.name.endswith("conv1")]
     products = [KERNEL * place.outputs * place.inputs for conv, place in made if conv.name.startswith("blocks.")]
     stream = len(stream_channels(convs, pattern, incoming))

@@ -67,7 +67,13 @@ class NumbaRuntime:
         return RowsSection(convs, pattern, incoming, tensors, self._crew, self.threads)
 
     def add_scaled(self, image_BCHW: Tensor, scale_C: Tensor, hidden_BCHW: Tensor) -> Tensor:
-        """The last step of the network; the threads share the rows."""
+        """The last step of the network; the threads share the rows.
+
+        Raises:
+            ValueError: an image and a hidden tensor of different shapes: the loops look at no edge.
+        """
+        if image_BCHW.shape != hidden_BCHW.shape:
+            raise ValueError(f"the image is {tuple(image_BCHW.shape)}, what is added {tuple(hidden_BCHW.shape)}")
         restored_BCHW = image_BCHW.new_empty(image_BCHW.shape)
         tensors = image_BCHW.contiguous(), hidden_BCHW.contiguous(), restored_BCHW
         edges = _edges(image_BCHW.shape[2], _busy(self.threads, image_BCHW.shape[2] // 2))

@@ -195,6 +195,12 @@ def test_an_image_without_colours_is_refused() -> None:
         section(start(image(4, 4)[:, :2]), torch.zeros(3))
 
 
+def test_what_does_not_fit_an_image_is_not_added() -> None:
+    picture = image(4, 4)
+    with pytest.raises(ValueError, match="what is added"):
+        NumbaRuntime(1).add_scaled(picture, torch.ones(3), picture[:, :2])
+
+
 def test_processors_with_short_vectors_too() -> None:
     """Compiled for one with AVX2 only, in a process of its own."""
     code = """
