@@ -16,14 +16,14 @@ from math import prod
 import openvino
 import torch
 
-from tatsnet.allocator import keep_freed_memory
-from tatsnet.bench.synthetic import GRID, PAPER, TATS, TATS_16, Layout, architecture, random_parts
-from tatsnet.extracted import ExtractedNetwork
-from tatsnet.latency import threads
+from tatsnet.network.supernet import SuperNetwork
+from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.runtimes import DenseRestorer
-from tatsnet.runtimes.compiled import Run
-from tatsnet.runtimes.ov import OpenVinoRuntime, Requests, core
-from tatsnet.supernet import SuperNetwork
+from tatsnet.runtimes.onnx.openvino import OpenVinoRuntime, Requests, core
+from tatsnet.runtimes.onnx.section import Run
+from tatsnet.system.allocator import keep_freed_memory
+from tatsnet.timing.measure import threads
+from tatsnet.timing.synthetic import GRID, PAPER, TATS, TATS_16, Layout, architecture, random_parts
 
 SHAPES = {16: TATS_16, 8: TATS}
 LEAST_MS = 0.01

@@ -21,23 +21,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.common.datasets import load_eval_photos, load_pack
+from pipeline.common.layout import EVAL, SUPERNET, TRAIN_PIXELS, WEIGHTS
 from pipeline.config import load
 from pipeline.config.sections import Params
-from pipeline.datasets import load_eval_photos, load_pack
-from pipeline.layout import EVAL, SUPERNET, TRAIN_PIXELS, WEIGHTS
-from tatsnet.architecture import Architecture
-from tatsnet.checkpoint import load_dense, load_masked, save_masked
-from tatsnet.cost import effect_cost
-from tatsnet.data import PairSampler, batches
-from tatsnet.evaluation import EvalPhoto, oracle_psnr, response
-from tatsnet.extracted import ExtractedNetwork
-from tatsnet.extraction import grid_tasks, slice_parts
-from tatsnet.latency import Work, measure, threads
-from tatsnet.masked import MaskedNetwork
-from tatsnet.objective import Objective, Variant
+from tatsnet.data.pairs import PairSampler, batches
+from tatsnet.method.checkpoint import load_dense, load_masked, save_masked
+from tatsnet.method.masked import MaskedNetwork
+from tatsnet.method.objective import Objective, Variant
+from tatsnet.method.training import finetune, search
+from tatsnet.network.architecture import Architecture
+from tatsnet.network.flops import effect_cost
+from tatsnet.pruned.extraction import grid_tasks, slice_parts
+from tatsnet.pruned.network import ExtractedNetwork
+from tatsnet.quality.evaluation import EvalPhoto, oracle_psnr, response
 from tatsnet.runtimes import DenseRestorer, Runtime
 from tatsnet.runtimes.choose import available, pick
-from tatsnet.training import finetune, search
+from tatsnet.timing.measure import Work, measure, threads
 
 CPU = torch.device("cpu")
 DENSE = "dense"
@@ -68,10 +68,10 @@ def train(choice: Choice, params: Params, root: Path, tune: int) -> MaskedNetwor
     config, schedule = params.train, params.search.schedule
     pack = load_pack(root / TRAIN_PIXELS)
     sampler = PairSampler(pack, patch=config.patch, batch=config.batch, relative=False, seed=choice.seed + 1)
-    ready = batches(sampler, 0, schedule.iterations, config)
+    ready = batches(sampler, 0, schedule.iterations, config.workers)
     for _ in search(model, aim, ready, schedule, config, CPU, generator):
         pass
-    more = batches(sampler, schedule.iterations, schedule.iterations + tune, config)
+    more = batches(sampler, schedule.iterations, schedule.iterations + tune, config.workers)
     for _ in finetune(model, more, tune, config, CPU):
         pass
     return model.eval()

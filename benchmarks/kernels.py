@@ -21,10 +21,10 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from tatsnet.bench.kernels import call_load, dense_calls, found_calls
-from tatsnet.bench.synthetic import PAPER, TATS, TATS_16, TS, Layout, architecture, random_parts
-from tatsnet.runtimes.fused.calls import Call
-from tatsnet.runtimes.fused.launch import OPERANDS, SIZES, STAGES, constants, jit
+from tatsnet.runtimes.triton.calls import Call
+from tatsnet.runtimes.triton.launch import OPERANDS, SIZES, STAGES, constants, jit
+from tatsnet.timing.kernels import call_load, dense_calls, found_calls
+from tatsnet.timing.synthetic import PAPER, TATS, TATS_16, TS, Layout, architecture, random_parts
 
 POINTERS = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.int32: "*i32"}
 SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024}

@@ -19,17 +19,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tatsnet.architecture import Architecture, Channels, NetworkConfig, Pattern, canonical, gather
-from tatsnet.bench.cells import machine
-from tatsnet.bench.synthetic import GRID, random_parts
-from tatsnet.cost import effect_cost
-from tatsnet.extracted import ExtractedNetwork
-from tatsnet.latency import Work, measure, threads
-from tatsnet.latency_model import dense_ms, predict
-from tatsnet.latency_table import Sections
+from tatsnet.network.architecture import Architecture, Channels, NetworkConfig, Pattern, canonical, gather
+from tatsnet.network.flops import effect_cost
+from tatsnet.network.supernet import SuperNetwork
+from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.runtimes import DenseRestorer, Runtime
 from tatsnet.runtimes.choose import NAMES, pick, why_not
-from tatsnet.supernet import SuperNetwork
+from tatsnet.timing.cells import machine
+from tatsnet.timing.latency_model import dense_ms, predict
+from tatsnet.timing.latency_table import Sections
+from tatsnet.timing.measure import Work, measure, threads
+from tatsnet.timing.synthetic import GRID, random_parts
 
 EFFECTS = len(GRID)
 PATTERNS = 3

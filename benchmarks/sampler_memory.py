@@ -22,10 +22,10 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from pipeline.config import Range, SearchConfig, Space, load
-from pipeline.search.pareto import Candidate, hypervolume, pareto_set
-from pipeline.search.sampler import MEMORY, Sampler
-from pipeline.search.space import Point, sample
-from tatsnet.objective import Variant
+from pipeline.search.study.pareto import Candidate, hypervolume, pareto_set
+from pipeline.search.study.sampler import MEMORY, Sampler
+from pipeline.search.study.space import Point, sample
+from tatsnet.method.objective import Variant
 
 FLOOR_DB = 25.0
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)

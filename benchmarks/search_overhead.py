@@ -31,13 +31,13 @@ from ray import tune
 from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.config import Limits, Params, load
-from pipeline.search.cluster import connect
-from pipeline.search.ledger import Ledger, sqlite
-from pipeline.search.runner import LedgerSearcher, make_tuner
-from pipeline.search.spending import Rates, Spending
-from pipeline.search.store import Store
-from pipeline.search.trainable import RUNGS
-from pipeline.stage import Context
+from pipeline.search.driver.budget import Rates, Spending
+from pipeline.search.driver.ray_cluster import connect
+from pipeline.search.driver.runner import LedgerSearcher, make_tuner
+from pipeline.search.study.ledger import Ledger, sqlite
+from pipeline.search.trial.store import Store
+from pipeline.search.trial.trainable import RUNGS
+from pipeline.stages.runner import Context
 from pipeline.stages.search import Reporter
 from pipeline.tracking import NullRun, NullTracker, open_tracker, stage_run
 from pipeline.tracking.keys import TRIAL_STAGE

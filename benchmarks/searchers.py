@@ -27,18 +27,18 @@ import optuna
 import torch
 
 from pipeline.config import Params, Suggestion, load
-from pipeline.search.ledger import Ledger
-from pipeline.search.pareto import Candidate, hypervolume, pareto_set
-from pipeline.search.space import Point, sample
-from pipeline.search.stopping import goes_on
-from pipeline.search.trainable import RUNGS
-from pipeline.search.trial import Job, Trial, dead_slider
-from pipeline.search.warm_start import best_points
-from pipeline.stage import Context
+from pipeline.search.study.ledger import Ledger
+from pipeline.search.study.mo_asha import goes_on
+from pipeline.search.study.pareto import Candidate, hypervolume, pareto_set
+from pipeline.search.study.space import Point, sample
+from pipeline.search.study.warm_start import best_points
+from pipeline.search.trial.trainable import RUNGS
+from pipeline.search.trial.trial import Job, Trial, dead_slider
+from pipeline.stages.runner import Context
 from pipeline.stages.search import make_job
 from pipeline.tracking import NullRun, NullTracker
-from tatsnet.allocator import keep_freed_memory
-from tatsnet.training import Diverged
+from tatsnet.method.training import Diverged
+from tatsnet.system.allocator import keep_freed_memory
 
 SAMPLERS = ("tpe", "random", "grid", "warm")
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")

@@ -20,12 +20,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.common.layout import TRIALS_FILE
 from pipeline.config import Params, Stopping, load
-from pipeline.layout import TRIALS_FILE
-from pipeline.search.closed import close_own_ray
-from pipeline.search.pareto import Candidate, hypervolume, pareto_set
-from pipeline.stage import Context
+from pipeline.search.driver.ray_auth import close_own_ray
+from pipeline.search.study.pareto import Candidate, hypervolume, pareto_set
 from pipeline.stages import search
+from pipeline.stages.runner import Context
 from pipeline.tracking import NullRun, NullTracker
 
 INPUTS = ("data", "models/supernet")

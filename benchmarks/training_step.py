@@ -1,8 +1,8 @@
 """What a training step of the search costs beside a dense one: ratios in one run, the phases in turn.
 
-Each phase is the training loop itself (`tatsnet.training`) on a batch that is ready, with its optimiser, held in one
-phase for good, and made to report after every step. A round times one step of every phase; a ratio is taken within its
-round. The preparation of a batch is timed beside it. The spread is that of the middle half of the rounds.
+Each phase is the training loop itself (`tatsnet.method.training`) on a batch that is ready, with its optimiser, held
+in one phase for good, and made to report after every step. A round times one step of every phase; a ratio is taken
+within its round. The preparation of a batch is timed beside it. The spread is that of the middle half of the rounds.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from tatsnet import training
-from tatsnet.allocator import keep_freed_memory
-from tatsnet.architecture import NetworkConfig
-from tatsnet.data import Batch, PairSampler, PhotoPack
-from tatsnet.masked import MaskedNetwork, Phase
-from tatsnet.objective import Objective, Variant
-from tatsnet.settings import MethodConfig, Schedule, TrainConfig
-from tatsnet.supernet import SuperNetwork
-from tatsnet.training import Progress, search, train_dense
+from tatsnet.data.pairs import Batch, PairSampler, PhotoPack
+from tatsnet.method import training
+from tatsnet.method.masked import MaskedNetwork, Phase
+from tatsnet.method.objective import Objective, Variant
+from tatsnet.method.settings import MethodConfig, Schedule, TrainConfig
+from tatsnet.method.training import Progress, search, train_dense
+from tatsnet.network.architecture import NetworkConfig
+from tatsnet.network.supernet import SuperNetwork
+from tatsnet.system.allocator import keep_freed_memory
 
 CPU = torch.device("cpu")
 DENSE = "dense"

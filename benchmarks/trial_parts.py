@@ -19,17 +19,17 @@ from typing import TypeVar
 
 import torch
 
+from pipeline.commands.plan import make_plan
 from pipeline.config import Params, load
-from pipeline.plan import make_plan
-from pipeline.search.space import Point
-from pipeline.search.store import Store
-from pipeline.search.trainable import RUNGS
-from pipeline.search.trial import Job, Trial
-from pipeline.stage import Context
+from pipeline.search.study.space import Point
+from pipeline.search.trial.store import Store
+from pipeline.search.trial.trainable import RUNGS
+from pipeline.search.trial.trial import Job, Trial
+from pipeline.stages.runner import Context
 from pipeline.stages.search import make_job
 from pipeline.tracking import NullRun, NullTracker
-from tatsnet.allocator import keep_freed_memory
-from tatsnet.supernet import SuperNetwork
+from tatsnet.network.supernet import SuperNetwork
+from tatsnet.system.allocator import keep_freed_memory
 
 T = TypeVar("T")
 POINT = Point(variant="TA+TSNet", lambda1=1e-3, lambda2=1e-2, gamma=0.9)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,9 +72,9 @@ def _add(
 
 
 def _plan(arguments: argparse.Namespace) -> int:
+    from pipeline.commands.plan import make_plan
+    from pipeline.commands.plan_table import render
     from pipeline.config import load
-    from pipeline.plan import make_plan
-    from pipeline.plan_table import render
 
     plan = make_plan(load(arguments.params), arguments.params)
     print(json.dumps(plan.to_json(), indent=2) if arguments.json else render(plan))
@@ -82,7 +82,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _use(arguments: argparse.Namespace) -> int:
-    from pipeline.profiles import use
+    from pipeline.commands.profiles import use
 
     source = use(arguments.name, Path(), force=arguments.force)
     print(f"params.yaml now holds {source}; `python -m pipeline plan` says what it costs, `dvc repro` runs it")
@@ -90,10 +90,10 @@ def _use(arguments: argparse.Namespace) -> int:
 
 
 def _warm_start(arguments: argparse.Namespace) -> int:
-    from pipeline.artifacts import read_json
+    from pipeline.common.files import read_json
     from pipeline.config import PARAMS_FILE, load
     from pipeline.config.editing import put_suggestions
-    from pipeline.search.warm_start import best_points
+    from pipeline.search.study.warm_start import best_points
 
     study = read_json(arguments.trials, "name the search/trials.json of an earlier search")
     points = best_points(study, load(PARAMS_FILE).search, arguments.points)
@@ -105,13 +105,13 @@ def _warm_start(arguments: argparse.Namespace) -> int:
 
 
 def _ui(arguments: argparse.Namespace) -> int:
-    from pipeline.ui import main as run_ui
+    from pipeline.commands.ui import main as run_ui
 
     return run_ui(arguments.rest)
 
 
 def _summary(arguments: argparse.Namespace) -> int:
-    from pipeline.summary import summarise
+    from pipeline.commands.summary import summarise
 
     print(summarise(Path()))
     return 0

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tatsnet.architecture import Architecture
-from tatsnet.degradation import check_task
-from tatsnet.extracted import Encoded, ExtractedNetwork
-from tatsnet.folder import read_folder
+from tatsnet.network.architecture import Architecture
+from tatsnet.network.tasks import check_task
+from tatsnet.pruned.folder import read_folder
+from tatsnet.pruned.network import Encoded, ExtractedNetwork
 from tatsnet.runtimes.choose import AUTO, pick
 
 __all__ = ["Encoded", "Restorer"]

@@ -15,9 +15,9 @@ from types import FrameType
 
 from infra.box.box import Box, describe, down, folder_of, locked, present, run, up
 from infra.box.processes import running, uninterrupted
-from pipeline.errors import UserError
-from pipeline.loopback import require_loopback
-from pipeline.progress import say
+from pipeline.commands.loopback import require_loopback
+from pipeline.common.errors import UserError
+from pipeline.common.progress import say
 
 _REPRO = ("dvc", "repro")
 _GRACE_S = 60.0

@@ -24,9 +24,9 @@ from infra.box.processes import Account
 from infra.box.ray import HEAD, WORKERS, Ray
 from infra.box.seaweed import Seaweed, find_weed
 from infra.box.waiting import free_ports, wait_for
-from pipeline.artifacts import atomic_write_json, read_json
-from pipeline.errors import UserError
-from pipeline.progress import duration, say
+from pipeline.common.errors import UserError
+from pipeline.common.files import atomic_write_json, read_json
+from pipeline.common.progress import duration, say
 
 SERVICES = ("postgres", "s3", "mlflow", HEAD, *WORKERS)
 COMMAND = "command"

@@ -12,7 +12,7 @@ from infra.box.seaweed import ADMIN, PLACE, Seaweed
 from infra.bucket.bringing import State, bring, exists, make
 from infra.bucket.settings import all_settings
 from infra.bucket.wanted import Days
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 _PATIENCE_S = 60.0
 WITHOUT = ("public-access", "tls-only")

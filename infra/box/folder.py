@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.artifacts import writing
+from pipeline.common.files import writing
 
 BUCKET = "box"
 PREFIX = "tatsnet"

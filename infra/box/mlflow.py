@@ -12,7 +12,7 @@ from infra.box.postgres import Postgres
 from infra.box.seaweed import PLACE, Seaweed
 from infra.box.waiting import answers
 from infra.bucket.place import MLFLOW
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 USER = "box"
 

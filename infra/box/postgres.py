@@ -14,8 +14,8 @@ import psycopg2
 
 from infra.box.folder import Folder, write_private
 from infra.box.processes import Account, marks
-from pipeline.artifacts import writing
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.common.files import writing
 
 OWNERS: Mapping[str, str] = {"mlflow": "mlflow", "accounts": "mlflow", "study": "driver"}
 """Databases, and the role that alone may open each: MLflow's runs, its accounts, the search's study."""

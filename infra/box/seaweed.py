@@ -16,7 +16,7 @@ from infra.box.folder import BUCKET, PREFIX, Folder, write_private
 from infra.box.waiting import answers
 from infra.bucket.place import Place
 from infra.bucket.roles import ROLES, policy
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 PORTS = ("master", "volume", "filer", "s3")
 ADMIN = "admin"

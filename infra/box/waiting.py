@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 _TAIL = 12
 _STEP_S = 0.1

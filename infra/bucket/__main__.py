@@ -20,9 +20,9 @@ from infra.bucket.place import Place, read_place
 from infra.bucket.roles import ROLES, policy
 from infra.bucket.settings import NAMES, all_settings
 from infra.bucket.wanted import Days
-from pipeline.artifacts import atomic_write_json
-from pipeline.errors import UserError
-from pipeline.progress import say
+from pipeline.common.errors import UserError
+from pipeline.common.files import atomic_write_json
+from pipeline.common.progress import say
 
 _FAILED = (State.MISSING, State.REFUSED)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.bucket.place import CHECKPOINTS, Place
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 Json = dict[str, Any]
 

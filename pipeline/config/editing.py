@@ -10,7 +10,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from pipeline.artifacts import atomic_write_bytes
+from pipeline.common.files import atomic_write_bytes
 from pipeline.config.loading import load
 from pipeline.config.searching import Suggestion
 

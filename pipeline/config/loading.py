@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from pipeline.common.errors import UserError
 from pipeline.config.messages import explain
 from pipeline.config.reading import Document, Place, Problem, read
 from pipeline.config.searching import Suggestion
 from pipeline.config.sections import Params
-from pipeline.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
 

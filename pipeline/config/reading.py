@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 Place = tuple[str | int, ...]
 """Where a value stands: keys and list indices from the top of the file."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.config.checks import at_least, each_once, parse_size, positive, require
-from tatsnet.settings import MethodConfig, Schedule
+from tatsnet.method.settings import MethodConfig, Schedule
 
 Variant = Literal["TSNet", "TA+TSNet", "TSNet-m", "TA+TSNet-m"]
 """TA shares a prefix between the tasks (section 3.2); -m trains with relative ground truth (section 3.3)."""

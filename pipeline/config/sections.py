@@ -8,8 +8,8 @@ from typing import Literal
 from pipeline.config.checks import LEAST_SIDE, at_least, each_once, parse_size, positive, require
 from pipeline.config.searching import SearchConfig
 from pipeline.sources.settings import DataConfig
-from tatsnet.architecture import NetworkConfig
-from tatsnet.settings import TrainConfig
+from tatsnet.method.settings import TrainConfig
+from tatsnet.network.architecture import NetworkConfig
 
 Pick = Literal["knee", "best"]
 

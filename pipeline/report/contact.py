@@ -9,8 +9,9 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from pipeline.report.pictures import Pictures
-from tatsnet.degradation import AXES, Image
-from tatsnet.metrics import psnr
+from tatsnet.data.degradation import Image
+from tatsnet.network.tasks import AXES
+from tatsnet.quality.metrics import psnr
 
 CELL = 208
 """Side of a cell's picture, pixels."""

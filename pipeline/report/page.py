@@ -15,8 +15,9 @@ from pipeline.report.contact import best_effect
 from pipeline.report.pictures import Pictures
 from pipeline.report.schema import Metrics, NetworkFigures
 from pipeline.report.tables import number, percent, tables
-from tatsnet.degradation import AXES, Image
-from tatsnet.metrics import psnr
+from tatsnet.data.degradation import Image
+from tatsnet.network.tasks import AXES
+from tatsnet.quality.metrics import psnr
 
 TEMPLATE = Path(__file__).with_name("page.html")
 _WIDEST, _HIGHEST = 520, 390

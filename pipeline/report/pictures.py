@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tatsnet.degradation import Image, Task
+from tatsnet.data.degradation import Image
+from tatsnet.network.tasks import Task
 
 EFFECTS = 27
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.report.plain import from_plain, to_plain
-from tatsnet.evaluation import Response
+from tatsnet.quality.evaluation import Response
 
 SCHEMA = 1
 

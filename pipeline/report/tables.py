@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from pipeline.report.schema import Metrics, NetworkFigures, SearchCost
-from tatsnet.degradation import AXES
+from tatsnet.network.tasks import AXES
 
 NOT_MEASURED = "not measured"
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|])")

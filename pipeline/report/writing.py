@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image as Pillow
 
-from pipeline.artifacts import atomic_write_bytes, atomic_write_json, atomic_write_text, writing
+from pipeline.common.files import atomic_write_bytes, atomic_write_json, atomic_write_text, writing
 from pipeline.report.contact import contact_sheet
 from pipeline.report.page import page
 from pipeline.report.pictures import Pictures

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
-from pipeline.artifacts import writing
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.common.files import writing
 
 _CHUNK = 1 << 20
 _BROKEN = (

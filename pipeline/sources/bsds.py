@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pipeline.artifacts import writing
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.common.files import writing
 from pipeline.sources.archives import Limits, extract
 from pipeline.sources.cbsd68 import Cbsd68, cbsd68
 from pipeline.sources.download import PATIENCE, Patience, Remote, download

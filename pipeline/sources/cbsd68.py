@@ -11,7 +11,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.artifacts import copy_file
+from pipeline.common.files import copy_file
 from pipeline.sources.download import PATIENCE, Patience, Remote, download
 from pipeline.sources.source import Report
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.sources.archives import Limits, extract
 from pipeline.sources.cbsd68 import Cbsd68, cbsd68
 from pipeline.sources.download import PATIENCE, Patience, Remote, download

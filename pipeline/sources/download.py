@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.artifacts import sha256_file, writing
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.common.files import sha256_file, writing
 from pipeline.sources.progress import Progress, megabytes
 from pipeline.sources.source import Report
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.artifacts import copy_file, sha256_file, some_of
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.common.files import copy_file, sha256_file, some_of
 from pipeline.sources.photos import is_clutter, photo_problem
 from pipeline.sources.source import SPLITS, Report
 

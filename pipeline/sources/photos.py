@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tatsnet.images import PhotoError, read_photo
+from tatsnet.photos.files import PhotoError, read_photo
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 SMALLEST = 32

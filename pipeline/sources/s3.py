@@ -13,8 +13,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from pipeline.artifacts import atomic_write_json, read_json, sha256_file, writing
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.common.files import atomic_write_json, read_json, sha256_file, writing
 from pipeline.sources.folder import FolderSource
 from pipeline.sources.photos import is_clutter
 from pipeline.sources.progress import Progress, megabytes

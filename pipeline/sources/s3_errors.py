@@ -18,7 +18,7 @@ from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 _KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 _ADVICE = {

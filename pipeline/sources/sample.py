@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipeline.artifacts import copy_file, sha256_file
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.common.files import copy_file, sha256_file
 from pipeline.sources.source import Report
 
 

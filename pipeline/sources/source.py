@@ -22,7 +22,7 @@ class Source(Protocol):
         bytes under the same names each time.
 
         Args:
-            into: an empty or new directory; call within `pipeline.artifacts.fresh_folder`, because a failure may
+            into: an empty or new directory; call within `pipeline.common.files.fresh_folder`, because a failure may
                 leave part of the photos in it.
             report: is told what goes on.
 

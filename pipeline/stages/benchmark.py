@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.artifacts import fresh_folder, read_json
-from pipeline.config import BenchmarkConfig
-from pipeline.datasets import load_eval_photos, read_rgb
-from pipeline.layout import (
+from pipeline.common.datasets import load_eval_photos, read_rgb
+from pipeline.common.files import fresh_folder, read_json
+from pipeline.common.layout import (
     ARCHITECTURE,
     CLEAN,
     DENSE,
@@ -27,7 +26,21 @@ from pipeline.layout import (
     TUNED,
     WEIGHTS,
 )
-from pipeline.measuring import (
+from pipeline.common.progress import Ticker, say
+from pipeline.config import BenchmarkConfig
+from pipeline.report import (
+    LatencyCell,
+    Machine,
+    Metrics,
+    NetworkFigures,
+    Pictures,
+    Profile,
+    search_cost,
+    trial_counts,
+    trial_points,
+    write_report,
+)
+from pipeline.report.measuring import (
     CPU,
     DENSE_SAMPLE,
     HD,
@@ -43,35 +56,22 @@ from pipeline.measuring import (
     naturalness,
     oracle_quality,
 )
-from pipeline.progress import Ticker, say
-from pipeline.report import (
-    LatencyCell,
-    Machine,
-    Metrics,
-    NetworkFigures,
-    Pictures,
-    Profile,
-    search_cost,
-    trial_counts,
-    trial_points,
-    write_report,
-)
-from pipeline.stage import Context, Stage, main
+from pipeline.stages.runner import Context, Stage, main
 from pipeline.tracking import last_run_id
 from pipeline.tracking.facts import run_facts
-from tatsnet.bench.cells import processor
-from tatsnet.bench.run import Place, bench
-from tatsnet.bench.subjects import dense, pruned
-from tatsnet.checkpoint import load_dense, load_masked
-from tatsnet.cost import effect_cost
-from tatsnet.degradation import Degradation, Image, degrade
-from tatsnet.evaluation import EvalPhoto, input_psnr, response, to_batch, to_images
-from tatsnet.folder import read_folder
-from tatsnet.images import list_images
-from tatsnet.niqe import LEAST_SIDE, load_pristine
+from tatsnet.data.degradation import Degradation, Image, degrade
+from tatsnet.method.checkpoint import load_dense, load_masked
+from tatsnet.method.training import pick_device
+from tatsnet.network.flops import effect_cost
+from tatsnet.photos.files import list_images
+from tatsnet.pruned.folder import read_folder
+from tatsnet.quality.evaluation import EvalPhoto, input_psnr, response, to_batch, to_images
+from tatsnet.quality.niqe import LEAST_SIDE, load_pristine
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes.choose import AUTO
-from tatsnet.training import pick_device
+from tatsnet.timing.bench import Place, bench
+from tatsnet.timing.cells import processor
+from tatsnet.timing.subjects import dense, pruned
 
 STAGES = ("download", "degrade", "pretrain", "search", "select", "finetune", "extract")
 SHOWN = Degradation(2.0, 25.0, 60)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.artifacts import fresh_folder, verify_manifest
+from pipeline.common.datasets import read_rgb, save_eval_photo, save_pack
+from pipeline.common.errors import UserError
+from pipeline.common.files import fresh_folder, verify_manifest
+from pipeline.common.layout import CLEAN, EVAL, TRAIN, TRAIN_PIXELS
+from pipeline.common.progress import Ticker
 from pipeline.config import EvalConfig
-from pipeline.datasets import read_rgb, save_eval_photo, save_pack
-from pipeline.errors import UserError
-from pipeline.layout import CLEAN, EVAL, TRAIN, TRAIN_PIXELS
-from pipeline.progress import Ticker
-from pipeline.stage import Context, Stage, main
-from tatsnet.data import PhotoPack
-from tatsnet.degradation import Image
-from tatsnet.evaluation import EvalPhoto, make_eval_photos
-from tatsnet.images import list_images
+from pipeline.stages.runner import Context, Stage, main
+from tatsnet.data.degradation import Image
+from tatsnet.data.pairs import PhotoPack
+from tatsnet.photos.files import list_images
+from tatsnet.quality.evaluation import EvalPhoto, make_eval_photos
 
 
 def spread(count: int, photos: int) -> list[int]:

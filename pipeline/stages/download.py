@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.artifacts import fresh_folder, write_manifest
-from pipeline.layout import CLEAN
-from pipeline.progress import say
+from pipeline.common.files import fresh_folder, write_manifest
+from pipeline.common.layout import CLEAN
+from pipeline.common.progress import say
 from pipeline.sources import SPLITS, make_source
-from pipeline.stage import Context, Stage, main
+from pipeline.stages.runner import Context, Stage, main
 
 
 def work(context: Context) -> None:

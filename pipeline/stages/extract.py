@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 
-from pipeline.artifacts import fresh_folder, read_json
-from pipeline.errors import UserError
-from pipeline.layout import PRUNED, SELECTED_FILE, TUNED, WEIGHTS
-from pipeline.progress import say
-from pipeline.stage import Context, Stage, main
-from tatsnet.checkpoint import load_masked
-from tatsnet.extraction import NotEqual, extract
+from pipeline.common.errors import UserError
+from pipeline.common.files import fresh_folder, read_json
+from pipeline.common.layout import PRUNED, SELECTED_FILE, TUNED, WEIGHTS
+from pipeline.common.progress import say
+from pipeline.stages.runner import Context, Stage, main
+from tatsnet.method.checkpoint import load_masked
+from tatsnet.pruned.extraction import NotEqual, extract
 
 
 def work(context: Context) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import atomic_write_json, fresh_folder, read_json, sha256_file
-from pipeline.layout import (
+from pipeline.common.files import atomic_write_json, fresh_folder, read_json, sha256_file
+from pipeline.common.layout import (
     DENSE,
     EVAL,
     FIGURES,
@@ -17,11 +17,11 @@ from pipeline.layout import (
     TUNED,
     WEIGHTS,
 )
-from pipeline.progress import say
-from pipeline.stage import Context, Stage, main
-from pipeline.training_runs import checkpoint_path, forget
-from pipeline.tuning import Job, run_all
-from tatsnet.objective import Variant
+from pipeline.common.progress import say
+from pipeline.stages.runner import Context, Stage, main
+from pipeline.training.finetuning import Job, run_all
+from pipeline.training.follow import checkpoint_path, forget
+from tatsnet.method.objective import Variant
 
 
 def make_jobs(context: Context, picks: list[dict[str, Any]], folder: Path) -> dict[str, Job]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import torch
 
-from pipeline.artifacts import atomic_write_json, fresh_folder, sha256_file
-from pipeline.datasets import load_eval_photos, load_pack
-from pipeline.layout import EVAL, FIGURES, SUPERNET, TRAIN_PIXELS, WEIGHTS
-from pipeline.models import responses_to_json
-from pipeline.progress import say
-from pipeline.stage import Context, Stage, main
-from pipeline.training_runs import Checkpoint, checkpoint_path, device_of, follow, forget
-from tatsnet.checkpoint import save_dense
-from tatsnet.data import PairSampler, batches
-from tatsnet.evaluation import input_psnr, oracle_psnr, response
-from tatsnet.latency import threads
-from tatsnet.supernet import SuperNetwork
-from tatsnet.training import train_dense
+from pipeline.common.datasets import load_eval_photos, load_pack
+from pipeline.common.files import atomic_write_json, fresh_folder, sha256_file
+from pipeline.common.keys import responses_to_json
+from pipeline.common.layout import EVAL, FIGURES, SUPERNET, TRAIN_PIXELS, WEIGHTS
+from pipeline.common.progress import say
+from pipeline.stages.runner import Context, Stage, main
+from pipeline.training.follow import Checkpoint, checkpoint_path, device_of, follow, forget
+from tatsnet.data.pairs import PairSampler, batches
+from tatsnet.method.checkpoint import save_dense
+from tatsnet.method.training import train_dense
+from tatsnet.network.supernet import SuperNetwork
+from tatsnet.quality.evaluation import input_psnr, oracle_psnr, response
+from tatsnet.timing.measure import threads
 
 
 def work(context: Context) -> None:
@@ -30,7 +30,7 @@ def work(context: Context) -> None:
     photos = sha256_file(context.root / TRAIN_PIXELS)
     inputs = {"network": params.network, "train": config, "iterations": iterations, "photos": photos}
     checkpoint = Checkpoint(checkpoint_path(context.root, "pretrain", inputs))
-    ready = batches(sampler, checkpoint.iteration, iterations, config)
+    ready = batches(sampler, checkpoint.iteration, iterations, config.workers)
     training = train_dense(network, ready, iterations, config, device, checkpoint.state)
     with threads(config.threads or torch.get_num_threads()):
         curve = follow("pretrain", training, iterations, checkpoint, training.state)

@@ -9,27 +9,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import atomic_write_json, fresh_folder, read_json, sha256_file
+from pipeline.common.datasets import load_eval_photos, load_pack
+from pipeline.common.files import atomic_write_json, fresh_folder, read_json, sha256_file
+from pipeline.common.keys import code_version, key_of, responses_from_json
+from pipeline.common.layout import CLEAN, EVAL, FIGURES, STATE, SUPERNET, TRAIN_PIXELS, TRIALS, TRIALS_FILE, WEIGHTS
+from pipeline.common.progress import duration, say
 from pipeline.config import Params
-from pipeline.datasets import load_eval_photos, load_pack
-from pipeline.layout import CLEAN, EVAL, FIGURES, STATE, SUPERNET, TRAIN_PIXELS, TRIALS, TRIALS_FILE, WEIGHTS
-from pipeline.models import code_version, key_of, responses_from_json
-from pipeline.progress import duration, say
-from pipeline.search.alone import alone_by_database, alone_by_file
-from pipeline.search.closed import close_own_ray, cluster_address
-from pipeline.search.latency import table_of_study
-from pipeline.search.ledger import Ledger, database, sqlite
-from pipeline.search.observer import Asked, End
-from pipeline.search.spending import Rates, Spending, spent_usd
-from pipeline.search.store import Store
-from pipeline.search.trial import Job
-from pipeline.stage import Context, Stage, main
+from pipeline.search.driver.budget import Rates, Spending, spent_usd
+from pipeline.search.driver.observer import Asked, End
+from pipeline.search.driver.ray_auth import close_own_ray, cluster_address
+from pipeline.search.study.ledger import Ledger, database, sqlite
+from pipeline.search.study.lock import alone_by_database, alone_by_file
+from pipeline.search.trial.latency import table_of_study
+from pipeline.search.trial.store import Store
+from pipeline.search.trial.trial import Job
+from pipeline.stages.runner import Context, Stage, main
 from pipeline.tracking import Run, Status
 from pipeline.tracking.keys import TRIAL_STAGE
-from tatsnet.architecture import NetworkConfig
-from tatsnet.bench.cells import machine
-from tatsnet.checkpoint import load_dense
-from tatsnet.latency_model import LatencyTable, dense_ms
+from tatsnet.method.checkpoint import load_dense
+from tatsnet.network.architecture import NetworkConfig
+from tatsnet.timing.cells import machine
+from tatsnet.timing.latency_model import LatencyTable, dense_ms
 
 RESPONSES = ("range", "evenness")
 STATUS: dict[End, Status] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "put down": "KILLED"}
@@ -235,7 +235,9 @@ def work(context: Context) -> None:
 
 def search(context: Context, ledger: Ledger, study: str, state: Path) -> None:
     """Go on with a study until it has what it is asked for."""
-    from pipeline.search.runner import run_search  # imports Ray, which reads then whether it is to ask for a token
+    from pipeline.search.driver.runner import (
+        run_search,  # imports Ray, which reads then whether it is to ask for a token
+    )
 
     store = open_store(study, state)
     if ledger.done:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.artifacts import atomic_write_json, read_json
+from pipeline.common.errors import UserError
+from pipeline.common.files import atomic_write_json, read_json
+from pipeline.common.layout import SELECTED_FILE, TRIALS_FILE
+from pipeline.common.progress import say
 from pipeline.config import SelectConfig
-from pipeline.errors import UserError
-from pipeline.layout import SELECTED_FILE, TRIALS_FILE
-from pipeline.progress import say
-from pipeline.search.pareto import COSTS, RULES, Candidate, budget_name, hypervolume, pareto_set, under_budget
-from pipeline.stage import Context, Stage, main
+from pipeline.search.study.pareto import COSTS, RULES, Candidate, budget_name, hypervolume, pareto_set, under_budget
+from pipeline.stages.runner import Context, Stage, main
 from pipeline.tracking import last_run_id, mark_pareto, pareto_view
 from pipeline.tracking.keys import TRIAL_STAGE
-from tatsnet.evaluation import DEAD_RANGE
+from tatsnet.quality.evaluation import DEAD_RANGE
 
 UNITS = {"flops": "FLOPs", "latency": "time"}
 """What the first objective is called on the terminal."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.tracking.api import Found, Run, Status
-from pipeline.tracking.delivery import Delivery, within
 from pipeline.tracking.keys import KEY, STAGE, check_key
-from pipeline.tracking.records import Kind, Record, is_local, local_id, now_ms
+from pipeline.tracking.outbox.outbox import Delivery, within
+from pipeline.tracking.outbox.records import Kind, Record, is_local, local_id, now_ms
 from pipeline.tracking.registry import register_folder
 
 if TYPE_CHECKING:

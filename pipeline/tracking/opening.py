@@ -15,14 +15,14 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import UserError
-from pipeline.layout import STATE
-from pipeline.tracking.courier import Courier
-from pipeline.tracking.delivery import Delivery
+from pipeline.common.errors import UserError
+from pipeline.common.layout import STATE
 from pipeline.tracking.mlflow_tracker import MlflowTracker
-from pipeline.tracking.once import WarnOnce
-from pipeline.tracking.sending import Sender, is_refusal
-from pipeline.tracking.spool import Spool, spool_folder
+from pipeline.tracking.outbox.mlflow_writer import Sender, is_refusal
+from pipeline.tracking.outbox.outbox import Delivery
+from pipeline.tracking.outbox.sender_thread import Courier
+from pipeline.tracking.outbox.store import Spool, spool_folder
+from pipeline.tracking.outbox.warn_once import WarnOnce
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

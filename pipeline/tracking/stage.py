@@ -10,12 +10,12 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import atomic_write_json
+from pipeline.common.files import atomic_write_json
 from pipeline.tracking.api import Run, Status, Tracker
 from pipeline.tracking.facts import run_facts
 from pipeline.tracking.keys import DATASET, REASON, UPSTREAM
-from pipeline.tracking.records import is_local
-from pipeline.tracking.spool import known_run, spool_folder
+from pipeline.tracking.outbox.records import is_local
+from pipeline.tracking.outbox.store import known_run, spool_folder
 
 _REASON_LENGTH = 1000
 

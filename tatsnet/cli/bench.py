@@ -10,16 +10,16 @@ from pathlib import Path
 
 import torch
 
-from tatsnet.architecture import Architecture
-from tatsnet.bench.cells import Cell, across, table, to_json
-from tatsnet.bench.run import Place, bench
-from tatsnet.bench.subjects import Subject, pruned, random_dense, spread, synthetic
-from tatsnet.bench.synthetic import GRID, PAPER, random_parts
 from tatsnet.cli.errors import CommandError, explain
-from tatsnet.extracted import Parts
-from tatsnet.files import write_atomically
-from tatsnet.folder import read_folder
+from tatsnet.network.architecture import Architecture
+from tatsnet.pruned.folder import read_folder
+from tatsnet.pruned.network import Parts
 from tatsnet.runtimes.choose import AUTO, GPU_ONLY, available
+from tatsnet.system.files import write_atomically
+from tatsnet.timing.bench import Place, bench
+from tatsnet.timing.cells import Cell, across, table, to_json
+from tatsnet.timing.subjects import Subject, pruned, random_dense, spread, synthetic
+from tatsnet.timing.synthetic import GRID, PAPER, random_parts
 
 ON_GPU = ("torch", *GPU_ONLY)
 FULL_SIZES = ((1280, 720), (2048, 1080), (3840, 2160))

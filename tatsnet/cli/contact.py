@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from tatsnet.degradation import Task
-from tatsnet.images import Pixels, to_uint8
+from tatsnet.network.tasks import Task
+from tatsnet.photos.files import Pixels, to_uint8
 
 CELL = 192
 """Side of a cell's picture, pixels."""

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from tatsnet.cli.contact import ContactSheet
 from tatsnet.cli.errors import CommandError
 from tatsnet.cli.work import check_targets, load_model, user_errors
-from tatsnet.degradation import AXES, Task
-from tatsnet.images import FORMATS, Photo, read_photo, write_photo
+from tatsnet.network.tasks import AXES, Task
+from tatsnet.photos.files import FORMATS, Photo, read_photo, write_photo
 
 CONTACT = "contact.jpg"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tatsnet.cli.errors import CommandError, explain
-from tatsnet.export import TASKS, export
-from tatsnet.folder import SPEC, read_folder
+from tatsnet.pruned.folder import SPEC, read_folder
+from tatsnet.pruned.onnx_export import TASKS, export
 
 
 def export_model(model: Path, folder: Path) -> None:

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tatsnet.architecture import NetworkConfig
 from tatsnet.cli.errors import CommandError
 from tatsnet.cli.work import load_model
-from tatsnet.cost import EffectCost, dense_flops, effect_cost
+from tatsnet.network.architecture import NetworkConfig
+from tatsnet.network.flops import EffectCost, dense_flops, effect_cost
 
 DEFAULT_EFFECTS = 27
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from tatsnet.allocator import keep_freed_memory
 from tatsnet.cli.errors import CommandError
+from tatsnet.system.allocator import keep_freed_memory
 
 DEFAULT_LEVELS = (0.0, 0.5, 1.0)
 MOST_LEVELS = 6

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from tatsnet.cli.work import check_targets, load_model, user_errors
-from tatsnet.degradation import AXES, Task
-from tatsnet.images import read_photo, write_photo
+from tatsnet.network.tasks import AXES, Task
+from tatsnet.photos.files import read_photo, write_photo
 
 
 def restore(photo_path: Path, task: Task, output: Path, model: Path | None, runtime: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tatsnet.cli.errors import CommandError
-from tatsnet.images import Photo, PhotoError, check_output
+from tatsnet.photos.files import Photo, PhotoError, check_output
 from tatsnet.restorer import Restorer
 
 DEFAULT_MODEL = Path("models/pruned/knee")

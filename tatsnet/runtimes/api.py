@@ -11,8 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tatsnet.architecture import Channels, Conv, Pattern
-from tatsnet.steps import State
+from tatsnet.network.architecture import Channels, Conv, Pattern
+from tatsnet.runtimes.torch.layers import State
 
 BOUNDS = {torch.float32: 1e-5, torch.bfloat16: 0.05, torch.float16: 0.01}
 """Largest difference from the masked network's output, on images in [0, 1], by the precision of a runtime."""

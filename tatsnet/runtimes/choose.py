@@ -7,8 +7,8 @@ from importlib.util import find_spec
 import torch
 
 from tatsnet.runtimes.api import Runtime
-from tatsnet.runtimes.cudagraph import CudaGraphRuntime
-from tatsnet.runtimes.pytorch import TorchRuntime
+from tatsnet.runtimes.torch.cudagraph import CudaGraphRuntime
+from tatsnet.runtimes.torch.runtime import TorchRuntime
 
 AUTO = "auto"
 
@@ -99,21 +99,21 @@ def pick(
         raise ValueError(f"threads must be at least 1, got {threads}")
     match name:
         case "numba":
-            from tatsnet.runtimes.rows.runtime import NumbaRuntime
+            from tatsnet.runtimes.numba.runtime import NumbaRuntime
 
             return NumbaRuntime(threads)
         case "openvino":
-            from tatsnet.runtimes.ov import OpenVinoRuntime
+            from tatsnet.runtimes.onnx.openvino import OpenVinoRuntime
 
             return OpenVinoRuntime(threads, precision or torch.float32)
         case "onnxruntime":
-            from tatsnet.runtimes.ort import OrtRuntime
+            from tatsnet.runtimes.onnx.ort import OrtRuntime
 
             return OrtRuntime(threads)
         case "cudagraph":
             return CudaGraphRuntime(device, precision)
         case "triton":
-            from tatsnet.runtimes.fused.runtime import TritonRuntime
+            from tatsnet.runtimes.triton.runtime import TritonRuntime
 
             return TritonRuntime(device, precision)
         case _:

@@ -11,12 +11,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from tatsnet.architecture import convolutions
-from tatsnet.degradation import Task, check_task
+from tatsnet.network.architecture import convolutions
+from tatsnet.network.slicing import slice_section, with_scales
+from tatsnet.network.supernet import SuperNetwork, pad_even
+from tatsnet.network.tasks import Task, check_task
 from tatsnet.runtimes.api import Compiled, Runtime
-from tatsnet.slicing import slice_section, with_scales
-from tatsnet.steps import start
-from tatsnet.supernet import SuperNetwork, pad_even
+from tatsnet.runtimes.torch.layers import start
 
 TASKS = 27
 """So many tasks have sections of their own."""

@@ -25,8 +25,8 @@ def test_the_import_contracts_hold(root: Path) -> None:
     ("module", "line", "contract"),
     [
         ("tatsnet/architecture.py", "def lazily() -> None:\n    import mlflow\n", "The library is PyTorch only"),
-        ("tatsnet/architecture.py", "import pipeline.errors\n", "The library is PyTorch only"),
-        ("tatsnet/architecture.py", "import tatsnet.training\n", "The library's layers"),
+        ("tatsnet/architecture.py", "import pipeline.common.errors\n", "The library is PyTorch only"),
+        ("tatsnet/architecture.py", "import tatsnet.method.training\n", "The library's layers"),
         ("pipeline/plan.py", "import mlflow\n", "Only tracking imports MLflow"),
         ("pipeline/plan.py", "import ray.tune\n", "Only search imports Ray and Optuna"),
         ("pipeline/plan.py", "import boto3\n", "Only sources and infra import boto3"),

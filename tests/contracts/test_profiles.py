@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands.plan import make_plan
 from pipeline.config import load
-from pipeline.plan import make_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))

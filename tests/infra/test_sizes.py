@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.commands.plan import PHOTOS
 from pipeline.config import Params, load
-from pipeline.plan import PHOTOS
 
 PROFILE = "paper"
 VCPUS = {"g6.xlarge": 4}

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import artifacts
-from pipeline.artifacts import (
+from pipeline.common import files as artifacts
+from pipeline.common.errors import UserError
+from pipeline.common.files import (
     atomic_write_bytes,
     atomic_write_json,
     atomic_write_text,
@@ -28,7 +29,6 @@ from pipeline.artifacts import (
     write_manifest,
     writing,
 )
-from pipeline.errors import UserError
 from tests.pipeline.sources.disk import everything, largest_file, mounted
 
 
@@ -215,7 +215,7 @@ def test_fresh_folder_through_a_link_replaces_what_it_points_to(tmp_path: Path) 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pipeline import artifacts
+from pipeline.common import files as artifacts
 place, moment = Path(sys.argv[1]), sys.argv[2]
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)

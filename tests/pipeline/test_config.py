@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 import yaml
 
+from pipeline.common.errors import UserError
 from pipeline.config import Params, Variant, flatten, load, parse_size
-from pipeline.errors import UserError
-from tatsnet import objective
+from tatsnet.method import objective
 
 QUICK = (Path(__file__).resolve().parents[2] / "profiles" / "quick.yaml").read_text()
 

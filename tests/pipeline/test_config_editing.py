@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.common.errors import UserError
 from pipeline.config import Suggestion, load
 from pipeline.config.editing import put_suggestions
-from pipeline.errors import UserError
 
 PROFILES = sorted((Path(__file__).resolve().parents[2] / "profiles").glob("*.yaml"))
 

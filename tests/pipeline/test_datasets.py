@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.datasets import load_eval_photos, load_pack, read_rgb, save_eval_photo, save_pack
-from pipeline.errors import UserError
-from tatsnet.data import PhotoPack
-from tatsnet.evaluation import EvalPhoto, degraded_grid
+from pipeline.common.datasets import load_eval_photos, load_pack, read_rgb, save_eval_photo, save_pack
+from pipeline.common.errors import UserError
+from tatsnet.data.pairs import PhotoPack
+from tatsnet.quality.evaluation import EvalPhoto, degraded_grid
 from tests.pipeline.search.jobs import smooth_photo
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from infra.box.__main__ import main as box
-from pipeline.errors import UserError
-from pipeline.loopback import require_loopback
-from pipeline.ui import main as ui
+from pipeline.commands.loopback import require_loopback
+from pipeline.commands.ui import main as ui
+from pipeline.common.errors import UserError
 
 OPEN = [
     "0.0.0.0",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.measuring import (
+from pipeline.report.measuring import (
     HD,
     LEVELS,
     TASKS,
@@ -19,16 +19,16 @@ from pipeline.measuring import (
     naturalness,
     oracle_quality,
 )
-from tatsnet.architecture import NetworkConfig
-from tatsnet.cost import dense_flops, effect_cost
-from tatsnet.degradation import AXES
-from tatsnet.evaluation import EvalPhoto, make_eval_photos, oracle_psnr, to_batch
-from tatsnet.extraction import extract
-from tatsnet.masked import MaskedNetwork
-from tatsnet.metrics import ssim
-from tatsnet.niqe import LEAST_SIDE, PristineModel, load_pristine
+from tatsnet.method.masked import MaskedNetwork
+from tatsnet.network.architecture import NetworkConfig
+from tatsnet.network.flops import dense_flops, effect_cost
+from tatsnet.network.supernet import SuperNetwork
+from tatsnet.network.tasks import AXES
+from tatsnet.pruned.extraction import extract
+from tatsnet.quality.evaluation import EvalPhoto, make_eval_photos, oracle_psnr, to_batch
+from tatsnet.quality.metrics import ssim
+from tatsnet.quality.niqe import LEAST_SIDE, PristineModel, load_pristine
 from tatsnet.restorer import Restorer
-from tatsnet.supernet import SuperNetwork
 from tests.pipeline.search.jobs import smooth_photo
 from tests.tatsnet.networks import TINY, frozen_network, random_tasks
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import pipeline.models
+import pipeline.common.keys
 import tatsnet
-from pipeline.models import code_version, key_of, responses_from_json, responses_to_json
-from tatsnet.architecture import NetworkConfig
-from tatsnet.evaluation import Response
+from pipeline.common.keys import code_version, key_of, responses_from_json, responses_to_json
+from tatsnet.network.architecture import NetworkConfig
+from tatsnet.quality.evaluation import Response
 from tests.pipeline.search.spaces import space, suggestion
 
 
@@ -22,7 +22,7 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         source = Path(package.__file__).parent
         shutil.copytree(source, tmp_path / source.name, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(tatsnet, "__file__", str(tmp_path / "tatsnet" / "__init__.py"))
-    monkeypatch.setattr(pipeline.models, "__file__", str(tmp_path / "pipeline" / "models.py"))
+    monkeypatch.setattr(pipeline.common.keys, "__file__", str(tmp_path / "pipeline" / "models.py"))
     return tmp_path
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from pipeline.commands.plan import CHECKPOINTS_KEPT, Plan, StagePlan, make_plan, weights
+from pipeline.commands.plan_table import render
 from pipeline.config import Params, load
-from pipeline.plan import CHECKPOINTS_KEPT, Plan, StagePlan, make_plan, weights
-from pipeline.plan_table import render
-from pipeline.search.pareto import Candidate
-from pipeline.search.store import KEPT
+from pipeline.search.study.pareto import Candidate
+from pipeline.search.trial.store import KEPT
 from pipeline.stages.select import choose
-from tatsnet.architecture import NetworkConfig
+from tatsnet.network.architecture import NetworkConfig
 
 PROFILES = Path(__file__).resolve().parents[2] / "profiles"
 PAPER = load(PROFILES / "paper.yaml")

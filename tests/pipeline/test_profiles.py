@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import profiles
-from pipeline.errors import UserError
+from pipeline.commands import profiles
+from pipeline.common.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.progress import Ticker, duration, say
+from pipeline.common.progress import Ticker, duration, say
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.stage import Context, Stage, main
+from pipeline.common.errors import UserError
+from pipeline.stages.runner import Context, Stage, main
 from pipeline.tracking import Found, last_run_id, open_tracker
 from tests.profiles.tiny import tiny_profile
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.summary import summarise
+from pipeline.commands.summary import summarise
+from pipeline.common.errors import UserError
 
 
 def metrics() -> dict[str, Any]:

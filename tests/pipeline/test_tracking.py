@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.tracking import (
     Found,
     NullTracker,
@@ -29,8 +29,8 @@ from pipeline.tracking import (
 from pipeline.tracking.keys import TRIAL_STAGE
 from pipeline.tracking.mlflow_tracker import MlflowTracker
 from pipeline.tracking.opening import make_delivery
-from pipeline.tracking.records import is_local, local_id
-from pipeline.tracking.spool import Spool, spool_folder
+from pipeline.tracking.outbox.records import is_local, local_id
+from pipeline.tracking.outbox.store import Spool, spool_folder
 from pipeline.tracking.view import OFF_FRONT, ON_FRONT
 
 STAGES = ("download", "degrade", "pretrain", "search", "select", "finetune", "extract", "benchmark")
@@ -324,7 +324,7 @@ class TestDeadServer:
     ) -> None:
         from mlflow.tracking import MlflowClient
 
-        monkeypatch.setattr("pipeline.tracking.delivery._CLOSING_S", 1.0)
+        monkeypatch.setattr("pipeline.tracking.outbox.outbox._CLOSING_S", 1.0)
         client = MlflowClient(dead_uri)
         orphan = MlflowTracker(client, dead_uri, "1", make_delivery(client, tmp_path / "spool"))
         begun = time.monotonic()

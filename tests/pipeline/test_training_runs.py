@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.errors import UserError
-from pipeline.training_runs import Checkpoint, checkpoint_path, device_of, follow, forget
-from tatsnet.files import pack
-from tatsnet.settings import TrainConfig
-from tatsnet.training import ITERATION, Diverged, Progress
+from pipeline.common.errors import UserError
+from pipeline.training.follow import Checkpoint, checkpoint_path, device_of, follow, forget
+from tatsnet.method.settings import TrainConfig
+from tatsnet.method.training import ITERATION, Diverged, Progress
+from tatsnet.system.files import pack
 
 
 def steps(count: int, diverges: bool = False) -> Iterator[Progress]:

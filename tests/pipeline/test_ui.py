@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import ui
+from pipeline.commands import ui
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,9 @@ from infra.box.box import SERVICES, Box, folder_of, present
 from infra.box.postgres import find_program
 from infra.box.processes import running
 from infra.box.seaweed import find_weed
-from pipeline.errors import UserError
-from pipeline.search.alone import alone_by_database
-from pipeline.search.ledger import database
+from pipeline.common.errors import UserError
+from pipeline.search.study.ledger import database
+from pipeline.search.study.lock import alone_by_database
 from tests.profiles.tiny import tiny_photos, tiny_profile
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.tracking import mark_pareto, open_tracker, pareto_view, stage_run
 from pipeline.tracking.keys import TRIAL_STAGE
 from pipeline.tracking.view import OFF_FRONT, ON_FRONT
@@ -67,7 +67,7 @@ def record_a_search(root: Path) -> None:
 
 @contextmanager
 def ui(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    code = "import sys; from pipeline.ui import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from pipeline.commands.ui import main; sys.exit(main(sys.argv[1:]))"
     env = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     env["PYTHONPATH"] = str(REPOSITORY)
     command = [sys.executable, "-c", code, *arguments]
@@ -173,7 +173,7 @@ class TestServer:
             status(f"{base}/health")
 
     def test_says_what_stands_in_its_way(self, project: Path, link: str, tmp_path: Path) -> None:
-        from pipeline.ui import main
+        from pipeline.commands.ui import main
 
         shutil.copy(REPOSITORY / "params.yaml", tmp_path)
         port = re.search(r":(\d+)/", link)
@@ -189,7 +189,7 @@ class TestServer:
     def test_takes_runs_itself_and_is_linked_to(
         self, link: str, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
     ) -> None:
-        from pipeline.ui import main
+        from pipeline.commands.ui import main
 
         base = link.split("/#/")[0]
         monkeypatch.setenv("MLFLOW_TRACKING_URI", base)

@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipeline.artifacts import verify_manifest
+from pipeline.common.files import verify_manifest
 from pipeline.report import Metrics
 from pipeline.tracking import Found, last_run_id, open_tracker
 from pipeline.tracking.keys import TRIAL_STAGE, UPSTREAM
 from pipeline.tracking.mlflow_tracker import MlflowTracker
-from tatsnet.degradation import AXES
+from tatsnet.network.tasks import AXES
 from tests.profiles.tiny import draw_photo, tiny_photos, tiny_profile
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -19,7 +19,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.sources import DataConfig, make_source, s3
 from tests.pipeline.sources.contract import hold_to_contract
 from tests.pipeline.sources.packing import photo

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.layout import WEIGHTS
+from pipeline.common.layout import WEIGHTS
 from pipeline.stages import select
 from pipeline.tracking import last_run_id, open_tracker
 from pipeline.tracking.keys import TRIAL_STAGE
-from tatsnet.architecture import Architecture
-from tatsnet.checkpoint import load_masked
-from tatsnet.degradation import evaluation_grid
-from tatsnet.latency_model import LatencyTable, predict
+from tatsnet.data.degradation import evaluation_grid
+from tatsnet.method.checkpoint import load_masked
+from tatsnet.network.architecture import Architecture
+from tatsnet.timing.latency_model import LatencyTable, predict
 from tests.pipeline.stages.project import context
 from tests.profiles.tiny import tiny_profile
 from tests.slow.searches import FOLDER, TOLD, kept, kill, searching, suggested, trainers, trials

@@ -25,7 +25,7 @@ import pytest
 from pipeline.tracking import last_run_id, open_tracker
 from pipeline.tracking.keys import KEY, TRIAL_STAGE
 from pipeline.tracking.mlflow_tracker import MlflowTracker
-from pipeline.tracking.spool import Spool, spool_folder
+from pipeline.tracking.outbox.store import Spool, spool_folder
 from tests.profiles.tiny import tiny_profile
 from tests.slow.searches import FOLDER, TOLD, searching, trials
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from tatsnet.architecture import NetworkConfig
-from tatsnet.masked import MaskedNetwork
-from tatsnet.settings import MethodConfig
+from tatsnet.method.masked import MaskedNetwork
+from tatsnet.method.settings import MethodConfig
+from tatsnet.network.architecture import NetworkConfig
 
 TINY = NetworkConfig(width=8, blocks=2)
 HIDDEN = 24

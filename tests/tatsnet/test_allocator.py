@@ -11,7 +11,7 @@ TIMES = 20
 
 FAULTS = """
 import resource, sys, torch
-from tatsnet.allocator import keep_freed_memory
+from tatsnet.system.allocator import keep_freed_memory
 times, mode = int(sys.argv[1]), sys.argv[2]
 if mode == "keep" and not keep_freed_memory():
     print("unknown")
@@ -41,7 +41,7 @@ def test_memory_that_was_used_is_not_faulted_in_again() -> None:
 TRIMMED = """
 from pathlib import Path
 import torch
-from tatsnet.allocator import keep_freed_memory, trim_above
+from tatsnet.system.allocator import keep_freed_memory, trim_above
 def held():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 if not keep_freed_memory():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tatsnet.architecture import (
+from tatsnet.network.architecture import (
     Architecture,
     Conv,
     NetworkConfig,

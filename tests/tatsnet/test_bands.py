@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tatsnet.architecture import NetworkConfig, convolutions
-from tatsnet.bands import bytes_per_row, in_bands, reach, rows_within
-from tatsnet.extracted import ExtractedNetwork
-from tatsnet.extraction import slice_parts
-from tatsnet.sections import Section
-from tatsnet.slicing import slice_section, split, travelling
-from tatsnet.steps import start
+from tatsnet.network.architecture import NetworkConfig, convolutions
+from tatsnet.network.slicing import slice_section, split, travelling
+from tatsnet.pruned.bands import bytes_per_row, in_bands, reach, rows_within
+from tatsnet.pruned.extraction import slice_parts
+from tatsnet.pruned.network import ExtractedNetwork
+from tatsnet.runtimes.torch.layers import start
+from tatsnet.runtimes.torch.section import Section
 from tests.tatsnet.networks import HALF, OPEN, TINY, frozen_network, random_tasks
 
 TASKS = random_tasks(2)

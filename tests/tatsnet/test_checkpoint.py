@@ -9,11 +9,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from tatsnet.architecture import NetworkConfig
-from tatsnet.checkpoint import load_dense, load_masked, read_extra, save_dense, save_masked
-from tatsnet.masked import MaskedNetwork, Phase
-from tatsnet.settings import MethodConfig
-from tatsnet.supernet import SuperNetwork
+from tatsnet.method.checkpoint import load_dense, load_masked, read_extra, save_dense, save_masked
+from tatsnet.method.masked import MaskedNetwork, Phase
+from tatsnet.method.settings import MethodConfig
+from tatsnet.network.architecture import NetworkConfig
+from tatsnet.network.supernet import SuperNetwork
 
 TINY = NetworkConfig(width=8, blocks=2)
 IMAGE = torch.rand(2, 3, 7, 9, generator=torch.Generator().manual_seed(1))

@@ -16,9 +16,9 @@ from PIL import Image
 from tatsnet.cli import main
 from tatsnet.cli.contact import CELL, detail_box
 from tatsnet.cli.errors import explain
-from tatsnet.cost import effect_cost
-from tatsnet.extraction import extract
-from tatsnet.images import Photo, read_photo, write_photo
+from tatsnet.network.flops import effect_cost
+from tatsnet.photos.files import Photo, read_photo, write_photo
+from tatsnet.pruned.extraction import extract
 from tatsnet.restorer import Restorer
 from tests.tatsnet.networks import frozen_network
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tatsnet.architecture import Architecture, NetworkConfig, Pattern, gather
-from tatsnet.cost import CostModel, controller_flops, dense_flops, effect_cost, even, specific_flops
+from tatsnet.network.architecture import Architecture, NetworkConfig, Pattern, gather
+from tatsnet.network.flops import CostModel, controller_flops, dense_flops, effect_cost, even, specific_flops
 
 TINY = NetworkConfig(width=4, blocks=1)  # 6 points: head, in, mid, out, tail in, up out
 PAPER = NetworkConfig()

@@ -12,9 +12,9 @@ import scipy.stats
 import skimage.data
 import torch
 
-from tatsnet.data import Batch, PairSampler, PhotoPack, batches, sample_levels
-from tatsnet.degradation import LEVELS, Image, blur, corrupt, from_task
-from tatsnet.settings import TrainConfig
+from tatsnet.data.degradation import Image, blur, corrupt, from_task
+from tatsnet.data.pairs import Batch, PairSampler, PhotoPack, batches, sample_levels
+from tatsnet.network.tasks import LEVELS
 
 PATCH = 8
 
@@ -262,7 +262,7 @@ def test_the_three_distributions_take_turns(photo: Image) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_the_samplers_items_whoever_makes_them(photo: Image, workers: int) -> None:
     sampler = sampler_of(photo, relative=True)
-    made = list(batches(sampler, 3, 8, TrainConfig(workers=workers)))
+    made = list(batches(sampler, 3, 8, workers))
     assert len(made) == 5
     assert all(isinstance(batch, Batch) for batch in made)
     assert all(equal(batch, sampler[i]) for batch, i in zip(made, range(3, 8), strict=True))

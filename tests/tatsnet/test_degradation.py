@@ -13,8 +13,7 @@ import scipy.ndimage
 import skimage.data
 from PIL import Image as PillowImage
 
-from tatsnet.degradation import (
-    LEVELS,
+from tatsnet.data.degradation import (
     Degradation,
     Image,
     blur,
@@ -26,6 +25,7 @@ from tatsnet.degradation import (
     jpeg,
     noise_field,
 )
+from tatsnet.network.tasks import LEVELS
 
 ALL = Degradation(blur=2.0, noise=25.0, quality=30)
 

@@ -10,8 +10,8 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from tatsnet.degradation import Image, degrade, evaluation_grid
-from tatsnet.evaluation import (
+from tatsnet.data.degradation import Image, degrade, evaluation_grid
+from tatsnet.quality.evaluation import (
     DEAD_RANGE,
     STEPS,
     EvalPhoto,
@@ -27,7 +27,7 @@ from tatsnet.evaluation import (
     to_batch,
     to_images,
 )
-from tatsnet.metrics import psnr
+from tatsnet.quality.metrics import psnr
 
 CPU = torch.device("cpu")
 

@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 
 from tatsnet.cli import main
-from tatsnet.export import export
-from tatsnet.extracted import ExtractedNetwork, Parts
-from tatsnet.extraction import extract, grid_tasks, slice_parts
-from tatsnet.latency import threads
+from tatsnet.pruned.extraction import extract, grid_tasks, slice_parts
+from tatsnet.pruned.network import ExtractedNetwork, Parts
+from tatsnet.pruned.onnx_export import export
 from tatsnet.restorer import Restorer
+from tatsnet.timing.measure import threads
 from tests.tatsnet.networks import DEAD, HALF, OPEN, SPARSE, TINY, frozen_network
 
 ROOT = Path(__file__).parents[2]

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from tatsnet.architecture import NetworkConfig, canonical
-from tatsnet.cost import controller_flops, effect_cost, specific_flops
-from tatsnet.degradation import Task
-from tatsnet.extracted import CACHED_SECTIONS, ExtractedNetwork
-from tatsnet.extraction import grid_tasks, slice_parts
-from tatsnet.masked import MaskedNetwork, Phase
-from tatsnet.steps import convolve
+from tatsnet.method.masked import MaskedNetwork, Phase
+from tatsnet.network.architecture import NetworkConfig, canonical
+from tatsnet.network.flops import controller_flops, effect_cost, specific_flops
+from tatsnet.network.tasks import Task
+from tatsnet.pruned.extraction import grid_tasks, slice_parts
+from tatsnet.pruned.network import CACHED_SECTIONS, ExtractedNetwork
+from tatsnet.runtimes.torch.layers import convolve
 from tests.tatsnet.networks import DEAD, HALF, HIDDEN, OPEN, SPARSE, TINY, frozen_network, random_tasks
 
 KNOWN = grid_tasks()

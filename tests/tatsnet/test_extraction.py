@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from tatsnet import extraction
-from tatsnet.architecture import NetworkConfig
-from tatsnet.cost import effect_cost
-from tatsnet.extracted import ExtractedNetwork, Parts
-from tatsnet.extraction import NotEqual, extract, grid_tasks
-from tatsnet.files import Tensors
-from tatsnet.folder import read_folder, write_folder
-from tatsnet.masked import MaskedNetwork
-from tatsnet.settings import MethodConfig
+from tatsnet.method.masked import MaskedNetwork
+from tatsnet.method.settings import MethodConfig
+from tatsnet.network.architecture import NetworkConfig
+from tatsnet.network.flops import effect_cost
+from tatsnet.pruned import extraction
+from tatsnet.pruned.extraction import NotEqual, extract, grid_tasks
+from tatsnet.pruned.folder import read_folder, write_folder
+from tatsnet.pruned.network import ExtractedNetwork, Parts
+from tatsnet.system.files import Tensors
 from tests.tatsnet.networks import frozen_network
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tatsnet.gated import gated_blocks, gated_pair
+from tatsnet.network.gated_blocks import gated_blocks, gated_pair
 
 BATCH, WIDTH, SIDE, BLOCKS = 3, 4, 5, 2
 POINTS = 3 * BLOCKS + 2

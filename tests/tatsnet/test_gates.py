@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tatsnet.architecture import NetworkConfig
-from tatsnet.gates import SLOW, Consensus, Controller, gate, open_channels, own_gates, prefix, section, tie
-from tatsnet.settings import GateRule
+from tatsnet.method.gates import SLOW, Consensus, Controller, gate, open_channels, own_gates, prefix, section, tie
+from tatsnet.method.settings import GateRule
+from tatsnet.network.architecture import NetworkConfig
 
 NETWORK = NetworkConfig(width=4, blocks=1)  # 6 selection points
 

@@ -21,7 +21,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from tatsnet.images import Photo, PhotoError, check_output, list_images, read_photo, to_uint8, write_photo
+from tatsnet.photos.files import Photo, PhotoError, check_output, list_images, read_photo, to_uint8, write_photo
 
 Samples = npt.NDArray[Any]
 RNG = np.random.default_rng(5)

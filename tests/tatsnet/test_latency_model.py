@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tatsnet.architecture import Architecture, NetworkConfig, Pattern, convolutions, gather
-from tatsnet.latency_model import LatencyTable, dense_ms, interpolate, predict, section_ms
+from tatsnet.network.architecture import Architecture, NetworkConfig, Pattern, convolutions, gather
+from tatsnet.timing.latency_model import LatencyTable, dense_ms, interpolate, predict, section_ms
 
 NETWORK = NetworkConfig(width=8, blocks=2)
 GRID = (1, 4, 8)

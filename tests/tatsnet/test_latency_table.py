@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from tatsnet.architecture import NetworkConfig
-from tatsnet.latency import Timing
-from tatsnet.latency_model import dense_ms
-from tatsnet.latency_table import LINKS, Sections, default_grid, fit_some, measure_table
+from tatsnet.network.architecture import NetworkConfig
 from tatsnet.runtimes.choose import NAMES, pick, why_not
+from tatsnet.timing.latency_model import dense_ms
+from tatsnet.timing.latency_table import LINKS, Sections, default_grid, fit_some, measure_table
+from tatsnet.timing.measure import Timing
 
 NETWORK = NetworkConfig(width=8, blocks=2)
 RUNTIMES = [name for name in NAMES if why_not(name) is None]

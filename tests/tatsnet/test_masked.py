@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from tatsnet.architecture import NetworkConfig
-from tatsnet.cost import CostModel
-from tatsnet.degradation import evaluation_grid
-from tatsnet.gates import gate
-from tatsnet.masked import MaskedNetwork, Phase, to_pattern
-from tatsnet.settings import MethodConfig
+from tatsnet.data.degradation import evaluation_grid
+from tatsnet.method.gates import gate
+from tatsnet.method.masked import MaskedNetwork, Phase, to_pattern
+from tatsnet.method.settings import MethodConfig
+from tatsnet.network.architecture import NetworkConfig
+from tatsnet.network.flops import CostModel
 
 NETWORK = NetworkConfig(width=8, blocks=2)  # 9 selection points
 GRID = [d.task for d in evaluation_grid()]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import skimage.data
 
-from tatsnet.metrics import SSIM_LEAST_SIDE, psnr, ssim
+from tatsnet.quality.metrics import SSIM_LEAST_SIDE, psnr, ssim
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -15,7 +15,7 @@ import skimage.data
 from PIL import Image
 from scipy.io import savemat
 
-from tatsnet.niqe import LEAST_SIDE, PRISTINE_SHA256, PristineModel, fit_aggd, halve, load_pristine, mscn, niqe
+from tatsnet.quality.niqe import LEAST_SIDE, PRISTINE_SHA256, PristineModel, fit_aggd, halve, load_pristine, mscn, niqe
 
 Bytes = npt.NDArray[np.uint8]
 PHOTOS = ("astronaut", "coffee", "chelsea")

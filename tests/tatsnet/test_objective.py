@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tatsnet.architecture import NetworkConfig
-from tatsnet.cost import CostModel
-from tatsnet.gates import gate
-from tatsnet.masked import Gates
-from tatsnet.objective import Objective, Variant, disagreement, search_loss
+from tatsnet.method.gates import gate
+from tatsnet.method.masked import Gates
+from tatsnet.method.objective import Objective, Variant, disagreement, search_loss
+from tatsnet.network.architecture import NetworkConfig
+from tatsnet.network.flops import CostModel
 
 TINY = NetworkConfig(width=4, blocks=1)  # 6 selection points; dense costs 31 (see test_cost)
 

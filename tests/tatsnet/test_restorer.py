@@ -14,12 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from tatsnet.architecture import Channels, Conv, Pattern
-from tatsnet.extracted import ExtractedNetwork
-from tatsnet.extraction import extract, grid_tasks, slice_parts
+from tatsnet.network.architecture import Channels, Conv, Pattern
+from tatsnet.pruned.extraction import extract, grid_tasks, slice_parts
+from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes.api import BOUNDS, Compiled
-from tatsnet.runtimes.pytorch import TorchRuntime
+from tatsnet.runtimes.torch.runtime import TorchRuntime
 from tests.tatsnet.networks import frozen_network, random_tasks
 
 

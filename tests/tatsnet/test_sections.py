@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tatsnet.architecture import NetworkConfig, Pattern
-from tatsnet.extracted import ExtractedNetwork
-from tatsnet.extraction import grid_tasks, slice_parts
-from tatsnet.masked import MaskedNetwork
-from tatsnet.sections import Section
-from tatsnet.slicing import slice_section, split
-from tatsnet.steps import Enter, Extend, Leave, Tail, Take
+from tatsnet.method.masked import MaskedNetwork
+from tatsnet.network.architecture import NetworkConfig, Pattern
+from tatsnet.network.slicing import slice_section, split
+from tatsnet.pruned.extraction import grid_tasks, slice_parts
+from tatsnet.pruned.network import ExtractedNetwork
+from tatsnet.runtimes.torch.layers import Enter, Extend, Leave, Tail, Take
+from tatsnet.runtimes.torch.section import Section
 from tests.tatsnet.networks import frozen_network, random_tasks
 
 NETWORK = NetworkConfig(width=16, blocks=3)  # 12 selection points

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tatsnet.sections_cache import SectionCache
+from tatsnet.pruned.section_cache import SectionCache
 
 A, B, C, D, E = (((number,),) for number in range(5))
 PATIENCE_S = 20.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tatsnet.settings import GateRule, MethodConfig, Schedule, TrainConfig
+from tatsnet.method.settings import GateRule, MethodConfig, Schedule, TrainConfig
 
 
 @pytest.mark.parametrize(

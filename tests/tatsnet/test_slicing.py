@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from tatsnet.architecture import convolutions
-from tatsnet.sections import Section
-from tatsnet.slicing import slice_section, with_scales
-from tatsnet.steps import start
-from tatsnet.supernet import MEAN_TASK
+from tatsnet.network.architecture import convolutions
+from tatsnet.network.slicing import slice_section, with_scales
+from tatsnet.network.supernet import MEAN_TASK
+from tatsnet.runtimes.torch.layers import start
+from tatsnet.runtimes.torch.section import Section
 from tests.tatsnet.networks import SPARSE, TINY, frozen_network, random_tasks
 
 CONVS = convolutions(TINY)

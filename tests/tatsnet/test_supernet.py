@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tatsnet.architecture import NetworkConfig, convolutions
-from tatsnet.supernet import MEAN_COLOUR, MEAN_TASK, SuperNetwork, pad_even
+from tatsnet.network.architecture import NetworkConfig, convolutions
+from tatsnet.network.supernet import MEAN_COLOUR, MEAN_TASK, SuperNetwork, pad_even
 
 NETWORK = NetworkConfig(width=8, blocks=2)  # 9 selection points
 

@@ -12,17 +12,26 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tatsnet import training
-from tatsnet.architecture import NetworkConfig
-from tatsnet.cost import effect_cost
-from tatsnet.data import Batch, PairSampler, PhotoPack, batches
-from tatsnet.degradation import Image, blur, evaluation_grid
-from tatsnet.files import pack, unpack
-from tatsnet.masked import MaskedNetwork, Phase
-from tatsnet.objective import Objective, Variant
-from tatsnet.settings import MethodConfig, Schedule, TrainConfig
-from tatsnet.supernet import SuperNetwork
-from tatsnet.training import REPORT_EVERY, Diverged, Progress, finetune, phase_at, pick_device, search, train_dense
+from tatsnet.data.degradation import Image, blur, evaluation_grid
+from tatsnet.data.pairs import Batch, PairSampler, PhotoPack, batches
+from tatsnet.method import training
+from tatsnet.method.masked import MaskedNetwork, Phase
+from tatsnet.method.objective import Objective, Variant
+from tatsnet.method.settings import MethodConfig, Schedule, TrainConfig
+from tatsnet.method.training import (
+    REPORT_EVERY,
+    Diverged,
+    Progress,
+    finetune,
+    phase_at,
+    pick_device,
+    search,
+    train_dense,
+)
+from tatsnet.network.architecture import NetworkConfig
+from tatsnet.network.flops import effect_cost
+from tatsnet.network.supernet import SuperNetwork
+from tatsnet.system.files import pack, unpack
 
 NETWORK = NetworkConfig(width=8, blocks=2)  # 9 selection points
 SHALLOW = NetworkConfig(width=16, blocks=1)  # learns within a hundred iterations
@@ -52,7 +61,7 @@ def sampler() -> PairSampler:
 
 @pytest.fixture(scope="module")
 def ready(sampler: PairSampler) -> list[Batch]:
-    return list(batches(sampler, 0, 120, CONFIG))
+    return list(batches(sampler, 0, 120, CONFIG.workers))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.box.waiting import answers, free_ports, wait_for
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 
 def test_free_ports_are_different_and_can_be_bound() -> None:

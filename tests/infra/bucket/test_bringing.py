@@ -15,7 +15,7 @@ from infra.bucket.bringing import Outcome, State, bring, exists, make
 from infra.bucket.place import Place
 from infra.bucket.settings import NAMES, Encryption, Lifecycle, PublicAccess, Setting, TlsOnly, Versioning, all_settings
 from infra.bucket.wanted import PUBLIC_ACCESS_BLOCKED, Days, lifecycle_rules, tls_statement
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 PLACE = Place(bucket="my-team", prefix="tatsnet")
 IN = {"Bucket": "my-team"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from infra.bucket.place import Place, read_place
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 
 @pytest.mark.parametrize(

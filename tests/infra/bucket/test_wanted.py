@@ -6,7 +6,7 @@ import pytest
 
 from infra.bucket.place import Place
 from infra.bucket.wanted import Days, lifecycle_rules, tls_statement, with_rules, with_statement
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 PLACE = Place(bucket="my-team", prefix="tatsnet")
 THEIRS: dict[str, Any] = {"ID": "logs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 1}}

@@ -16,8 +16,9 @@ from pipeline.report import (
     TrialCounts,
     TrialPoint,
 )
-from tatsnet.degradation import AXES, Image, evaluation_grid
-from tatsnet.evaluation import Response
+from tatsnet.data.degradation import Image, evaluation_grid
+from tatsnet.network.tasks import AXES
+from tatsnet.quality.evaluation import Response
 
 DENSE_MS = {("480x320", 1): 412.0, ("480x320", 2): 236.0, ("1280x720", 1): 2480.0, ("1280x720", 2): 1415.0}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.report.contact import CELL, SHEET_SIZE, best_effect, contact_sheet, detail_box
-from tatsnet.degradation import Image
+from tatsnet.data.degradation import Image
 from tests.pipeline.report.factory import noisy_photo, pictures
 
 

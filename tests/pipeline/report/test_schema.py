@@ -21,7 +21,7 @@ from pipeline.report import (
     TrialCounts,
     TrialPoint,
 )
-from tatsnet.evaluation import Response
+from tatsnet.quality.evaluation import Response
 from tests.pipeline.report.factory import metrics, network, pictures
 
 CLASSES = (

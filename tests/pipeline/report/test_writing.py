@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.errors import UserError
+from pipeline.commands.summary import summarise
+from pipeline.common.errors import UserError
 from pipeline.report import Metrics, write_report
 from pipeline.report.contact import SHEET_SIZE
-from pipeline.summary import summarise
 from tests.pipeline.report.factory import metrics, pictures
 
 FILES = {

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.search.trial import Job
-from tatsnet.data import PhotoPack
-from tatsnet.degradation import Image
-from tatsnet.evaluation import Response, make_eval_photos
-from tatsnet.supernet import SuperNetwork
+from pipeline.search.trial.trial import Job
+from tatsnet.data.degradation import Image
+from tatsnet.data.pairs import PhotoPack
+from tatsnet.network.supernet import SuperNetwork
+from tatsnet.quality.evaluation import Response, make_eval_photos
 from tests.pipeline.search.spaces import tiny
 
 

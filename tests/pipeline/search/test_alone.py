@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.search.alone import alone_by_file
+from pipeline.common.errors import UserError
+from pipeline.search.study.lock import alone_by_file
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from pipeline.search.alone import alone_by_file
+from pipeline.search.study.lock import alone_by_file
 with alone_by_file(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -14,10 +14,10 @@ import optuna
 import pytest
 from optuna.trial import Trial
 
+from pipeline.common.errors import UserError
 from pipeline.config import Space
-from pipeline.errors import UserError
-from pipeline.search.ledger import Ledger, sqlite
-from pipeline.search.space import Point, sample
+from pipeline.search.study.ledger import Ledger, sqlite
+from pipeline.search.study.space import Point, sample
 from tests.pipeline.search.spaces import search_config, space, suggestion
 
 SUGGESTIONS = (
@@ -128,7 +128,7 @@ def test_an_interrupted_study_asks_for_what_an_uninterrupted_one_does(
             ledger = open_ledger(tmp_path / name, suggestions=SUGGESTIONS[:1])
             if index in interrupted_at:
                 with monkeypatch.context() as patch:
-                    patch.setattr("pipeline.search.sampler.sample", die)
+                    patch.setattr("pipeline.search.study.sampler.sample", die)
                     with pytest.raises(KeyboardInterrupt):
                         ledger.ask()
                 ledger = open_ledger(tmp_path / name, suggestions=SUGGESTIONS[:1])
@@ -297,7 +297,7 @@ def test_the_study_has_one_value_per_objective_after_the_psnr(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pipeline.search.ledger import Ledger, sqlite
+from pipeline.search.study.ledger import Ledger, sqlite
 from tests.pipeline.search.test_ledger import CONFIG, record
 
 ledger = Ledger(sqlite(Path(sys.argv[1])), "study", CONFIG)

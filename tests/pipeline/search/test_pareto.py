@@ -5,7 +5,16 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from pipeline.search.pareto import RULES, Candidate, best, budget_name, hypervolume, knee, pareto_set, under_budget
+from pipeline.search.study.pareto import (
+    RULES,
+    Candidate,
+    best,
+    budget_name,
+    hypervolume,
+    knee,
+    pareto_set,
+    under_budget,
+)
 
 
 def candidates(*pairs: tuple[float, float]) -> list[Candidate]:

@@ -14,8 +14,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import OperationalError
 
-from pipeline.search.ledger import Ledger
-from pipeline.search.patience import Patience, StudyAway
+from pipeline.search.study.ledger import Ledger
+from pipeline.search.study.retry import Patience, StudyAway
 from tests.pipeline.search.test_ledger import CONFIG, record
 
 

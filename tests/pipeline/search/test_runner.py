@@ -17,16 +17,16 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 from sqlalchemy.exc import OperationalError
 
+from pipeline.common.errors import UserError
 from pipeline.config import Limits, Stopping
-from pipeline.errors import UserError
-from pipeline.search.ledger import Ledger, sqlite
-from pipeline.search.observer import Asked, End
-from pipeline.search.patience import Patience
-from pipeline.search.runner import FAILURES_PER_TRIAL, Judged, LedgerSearcher, run_search
-from pipeline.search.space import Point
-from pipeline.search.spending import Rates, Spending
-from pipeline.search.store import Store
-from pipeline.search.trial import trial_key
+from pipeline.search.driver.budget import Rates, Spending
+from pipeline.search.driver.observer import Asked, End
+from pipeline.search.driver.runner import FAILURES_PER_TRIAL, Judged, LedgerSearcher, run_search
+from pipeline.search.study.ledger import Ledger, sqlite
+from pipeline.search.study.retry import Patience
+from pipeline.search.study.space import Point
+from pipeline.search.trial.store import Store
+from pipeline.search.trial.trial import trial_key
 from tests.pipeline.search.jobs import make_job
 from tests.pipeline.search.spaces import search_config, space
 
@@ -189,7 +189,7 @@ def test_a_trial_that_others_dominate_is_stopped_and_counts(ledger: Ledger, witn
 def test_a_trial_is_judged_among_the_last_that_reached_its_rung(
     ledger: Ledger, witness: Witness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.search.runner.RIVALS", 2)
+    monkeypatch.setattr("pipeline.search.driver.runner.RIVALS", 2)
     search = searcher(ledger, witness, wanted=9, stopping=Stopping(rungs=(0.3,), keep=0.5))
     for name, psnr_db, good in (("a", 25.0, True), ("b", 24.0, False), ("c", 23.0, False), ("d", 24.5, True)):
         search.suggest(name)
@@ -315,7 +315,7 @@ def test_a_trial_whose_workers_never_reached_the_store_goes_on_another_time(ledg
     assert search.judge("a", {"reached": 3, **costs})
     assert search.judge("a", {"away": "no bucket", **costs})
     assert witness.told[-1][0] == "reached"
-    search.died("a", "pipeline.search.store.StoreAway: cannot use the store s3://b: check it")
+    search.died("a", "pipeline.search.trial.store.StoreAway: cannot use the store s3://b: check it")
     search.on_trial_complete("a", None, error=True)
     assert witness.told[-1] == ("put down", 0, "cannot use the store s3://b: check it")
     assert (ledger.failed, spent.usd) == (0, pytest.approx(0.5))

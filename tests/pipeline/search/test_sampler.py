@@ -10,9 +10,9 @@ import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from pipeline.search.ledger import Ledger
-from pipeline.search.sampler import Sampler
-from pipeline.search.space import sample
+from pipeline.search.study.ledger import Ledger
+from pipeline.search.study.sampler import Sampler
+from pipeline.search.study.space import sample
 from tests.pipeline.search.spaces import search_config, space, suggestion
 
 CONFIG = search_config(space=space(), suggestions=(suggestion(lambda1=1e-3),))
@@ -20,7 +20,7 @@ CONFIG = search_config(space=space(), suggestions=(suggestion(lambda1=1e-3),))
 
 @pytest.fixture(autouse=True)
 def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.search.ledger.Sampler", partial(Sampler, memory=5))
+    monkeypatch.setattr("pipeline.search.study.ledger.Sampler", partial(Sampler, memory=5))
 
 
 def on(storage: InMemoryStorage) -> Ledger:

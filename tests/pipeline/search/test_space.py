@@ -7,8 +7,8 @@ import optuna
 import pytest
 
 from pipeline.config import Space
-from pipeline.search.space import NO_CONSENSUS_GAMMA, Point, first_points, sample
-from tatsnet.objective import Variant
+from pipeline.search.study.space import NO_CONSENSUS_GAMMA, Point, first_points, sample
+from tatsnet.method.objective import Variant
 from tests.pipeline.search.spaces import search_config, space, suggestion
 
 VARIANTS = [variant.value for variant in Variant]

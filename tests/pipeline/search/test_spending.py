@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.config import Limits
-from pipeline.search.spending import Rates, Spending
+from pipeline.search.driver.budget import Rates, Spending
 
 RATES = Rates(cpu_hour_usd=0.5, gpu_hour_usd=2.0)
 HOUR = {"cpu_seconds": 3600.0 * 4, "gpu_seconds": 3600.0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.search.stopping import goes_on, ranking
+from pipeline.search.study.mo_asha import goes_on, ranking
 
 
 def test_fronts_come_one_after_the_other() -> None:

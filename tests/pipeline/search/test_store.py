@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.search.store import RECORD, Store, StoreAway
+from pipeline.search.trial.store import RECORD, Store, StoreAway
 
 
 def folder_of(path: Path, **files: bytes) -> Path:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.search import trainable
-from pipeline.search.store import Store, StoreAway
-from pipeline.search.trainable import RUNGS, SearchTrainable
-from tatsnet import training
+from pipeline.search.trial import trainable
+from pipeline.search.trial.store import Store, StoreAway
+from pipeline.search.trial.trainable import RUNGS, SearchTrainable
+from tatsnet.method import training
 from tests.pipeline.search.jobs import make_job
 from tests.pipeline.search.test_trial import POINT
 

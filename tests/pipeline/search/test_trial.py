@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.search.space import Point
-from pipeline.search.trial import (
+from pipeline.search.study.space import Point
+from pipeline.search.trial.trial import (
     DEAD_SHARE,
     REFERENCE_SIDE,
     Trial,
@@ -19,14 +19,15 @@ from pipeline.search.trial import (
     latency_figures,
     trial_key,
 )
-from tatsnet import training
-from tatsnet.architecture import Architecture, NetworkConfig, gather
-from tatsnet.checkpoint import load_masked, read_extra
-from tatsnet.cost import effect_cost
-from tatsnet.degradation import AXES, evaluation_grid
-from tatsnet.evaluation import DEAD_RANGE, Response, oracle_psnr
-from tatsnet.latency_model import LatencyTable
-from tatsnet.training import Diverged
+from tatsnet.data.degradation import evaluation_grid
+from tatsnet.method import training
+from tatsnet.method.checkpoint import load_masked, read_extra
+from tatsnet.method.training import Diverged
+from tatsnet.network.architecture import Architecture, NetworkConfig, gather
+from tatsnet.network.flops import effect_cost
+from tatsnet.network.tasks import AXES
+from tatsnet.quality.evaluation import DEAD_RANGE, Response, oracle_psnr
+from tatsnet.timing.latency_model import LatencyTable
 from tests.pipeline.search.jobs import make_job
 
 NETWORK = NetworkConfig(width=8, blocks=2)

@@ -10,10 +10,10 @@ import optuna
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.common.errors import UserError
 from pipeline.config import Suggestion, load
-from pipeline.errors import UserError
-from pipeline.search.ledger import Ledger
-from pipeline.search.warm_start import best_points
+from pipeline.search.study.ledger import Ledger
+from pipeline.search.study.warm_start import best_points
 from tests.pipeline.search.spaces import search_config, space
 
 PROJECT = Path(__file__).resolve().parents[3]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.search.watch import Watch
+from pipeline.search.driver.stopper import Watch
 
 
 class Tune:

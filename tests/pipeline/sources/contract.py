@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts import fresh_folder, sha256_file, write_manifest
+from pipeline.common.files import fresh_folder, sha256_file, write_manifest
 from pipeline.sources import SPLITS, Source
-from tatsnet.images import read_photo
+from tatsnet.photos.files import read_photo
 from tests.pipeline.sources.disk import everything
 
 

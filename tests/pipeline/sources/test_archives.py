@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.sources.archives import Limits, extract
 from tests.pipeline.sources.disk import everything, largest_file
 from tests.pipeline.sources.packing import tar, tar_special, zipped

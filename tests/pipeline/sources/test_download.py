@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.sources.download import Patience, Remote, download
 from tests.pipeline.sources.disk import everything, largest_file, mounted
 from tests.pipeline.sources.web import Fault, Site, served

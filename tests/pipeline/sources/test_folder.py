@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.sources.folder import FolderSource
 from tests.pipeline.sources.disk import everything, largest_file
 from tests.pipeline.sources.packing import photo

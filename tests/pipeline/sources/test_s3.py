@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.sources.s3 import S3Source, Timeouts
 from pipeline.sources.s3_errors import Place, explained
 from tests.pipeline.sources.packing import photo

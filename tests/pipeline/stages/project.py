@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline.artifacts import write_manifest
+from pipeline.common.files import write_manifest
+from pipeline.common.layout import CLEAN
 from pipeline.config import load
-from pipeline.layout import CLEAN
-from pipeline.stage import Context
+from pipeline.stages.runner import Context
 from pipeline.tracking import NullRun, NullTracker
 from tests.pipeline.search.jobs import smooth_photo
 from tests.profiles.tiny import tiny_profile

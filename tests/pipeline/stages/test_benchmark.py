@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.layout import PRUNED, TUNED, WEIGHTS
-from pipeline.measuring import Extracted
+from pipeline.common.layout import PRUNED, TUNED, WEIGHTS
+from pipeline.report.measuring import Extracted
 from pipeline.stages.benchmark import (
     extracted_parameters,
     pictures_of,
@@ -21,12 +21,12 @@ from pipeline.stages.benchmark import (
     time_networks,
 )
 from pipeline.tracking import Found, NullTracker
-from tatsnet.checkpoint import save_dense
-from tatsnet.extraction import extract
-from tatsnet.metrics import psnr
+from tatsnet.method.checkpoint import save_dense
+from tatsnet.network.supernet import SuperNetwork
+from tatsnet.pruned.extraction import extract
+from tatsnet.quality.metrics import psnr
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes.choose import available
-from tatsnet.supernet import SuperNetwork
 from tests.pipeline.report.factory import metrics, network
 from tests.pipeline.search.jobs import smooth_photo
 from tests.pipeline.stages.project import context

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.datasets import load_eval_photos, load_pack, read_rgb
-from pipeline.errors import UserError
-from pipeline.layout import CLEAN, EVAL, TRAIN, TRAIN_PIXELS
+from pipeline.common.datasets import load_eval_photos, load_pack, read_rgb
+from pipeline.common.errors import UserError
+from pipeline.common.layout import CLEAN, EVAL, TRAIN, TRAIN_PIXELS
 from pipeline.stages.degrade import spread, work
-from tatsnet.metrics import psnr
+from tatsnet.quality.metrics import psnr
 from tests.pipeline.stages.project import SIZES, clean_photos, content, context
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.artifacts import verify_manifest
-from pipeline.errors import UserError
-from pipeline.layout import CLEAN
+from pipeline.common.errors import UserError
+from pipeline.common.files import verify_manifest
+from pipeline.common.layout import CLEAN
 from pipeline.sources import SPLITS
 from pipeline.stages.download import work
 from tests.pipeline.stages.project import content, context

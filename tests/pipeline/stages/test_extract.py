@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.errors import UserError
-from pipeline.layout import PRUNED, SELECTED_FILE, TUNED, WEIGHTS
+from pipeline.common.errors import UserError
+from pipeline.common.layout import PRUNED, SELECTED_FILE, TUNED, WEIGHTS
 from pipeline.stages.extract import work
-from tatsnet.checkpoint import save_masked
-from tatsnet.extraction import NotEqual, extract
+from tatsnet.method.checkpoint import save_masked
+from tatsnet.pruned.extraction import NotEqual, extract
 from tatsnet.restorer import Restorer
 from tests.pipeline.stages.project import content, context
 from tests.tatsnet.networks import frozen_network

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.layout import DENSE, SUPERNET, TRAIN_PIXELS, TRIALS, WEIGHTS
+from pipeline.common.layout import DENSE, SUPERNET, TRAIN_PIXELS, TRIALS, WEIGHTS
 from pipeline.stages.finetune import make_jobs
-from tatsnet.objective import Variant
+from tatsnet.method.objective import Variant
 from tests.pipeline.stages.project import context
 
 PICKS = [

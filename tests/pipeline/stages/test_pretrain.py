@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.errors import UserError
-from pipeline.layout import FIGURES, SUPERNET, TRAININGS, WEIGHTS
-from pipeline.models import responses_from_json
+from pipeline.common.errors import UserError
+from pipeline.common.keys import responses_from_json
+from pipeline.common.layout import FIGURES, SUPERNET, TRAININGS, WEIGHTS
 from pipeline.stages import degrade, pretrain
 from pipeline.stages.pretrain import work
-from pipeline.training_runs import Checkpoint
-from tatsnet import training
-from tatsnet.checkpoint import load_dense
-from tatsnet.degradation import AXES
-from tatsnet.files import Tensors
+from pipeline.training.follow import Checkpoint
+from tatsnet.method import training
+from tatsnet.method.checkpoint import load_dense
+from tatsnet.network.tasks import AXES
+from tatsnet.system.files import Tensors
 from tests.pipeline.stages.project import clean_photos, context
 
 FEW = {"pretrain.iterations": 25, "train.batch": 2}

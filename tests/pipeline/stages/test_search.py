@@ -10,18 +10,18 @@ import optuna
 import pytest
 import torch
 
-from pipeline.layout import CLEAN, FIGURES, SUPERNET, TRIALS, TRIALS_FILE, WEIGHTS
-from pipeline.models import responses_to_json
-from pipeline.search.ledger import Ledger
-from pipeline.search.observer import Asked
-from pipeline.search.store import Store
+from pipeline.common.keys import responses_to_json
+from pipeline.common.layout import CLEAN, FIGURES, SUPERNET, TRIALS, TRIALS_FILE, WEIGHTS
+from pipeline.search.driver.observer import Asked
+from pipeline.search.study.ledger import Ledger
+from pipeline.search.trial.store import Store
 from pipeline.stages import degrade
 from pipeline.stages.search import Reporter, collect, latency_table, make_job, study_key
-from tatsnet.architecture import NetworkConfig
-from tatsnet.checkpoint import save_dense
-from tatsnet.evaluation import Response
-from tatsnet.latency_model import dense_ms
-from tatsnet.supernet import SuperNetwork
+from tatsnet.method.checkpoint import save_dense
+from tatsnet.network.architecture import NetworkConfig
+from tatsnet.network.supernet import SuperNetwork
+from tatsnet.quality.evaluation import Response
+from tatsnet.timing.latency_model import dense_ms
 from tests.pipeline.search.spaces import search_config
 from tests.pipeline.stages.project import clean_photos, context
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.layout import SELECTED_FILE, TRIALS_FILE
+from pipeline.common.errors import UserError
+from pipeline.common.layout import SELECTED_FILE, TRIALS_FILE
 from pipeline.stages.select import work
 from tests.pipeline.stages.project import context, responses, trial_row
 

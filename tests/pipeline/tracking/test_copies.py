@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tracking.copies import drop_abandoned, drop_copy, keep_copy
+from pipeline.tracking.outbox.artifact_copies import drop_abandoned, drop_copy, keep_copy
 
 
 @pytest.fixture

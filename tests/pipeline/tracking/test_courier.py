@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tracking.courier import Courier
-from pipeline.tracking.once import WarnOnce
-from pipeline.tracking.records import Kind, Record
-from pipeline.tracking.spool import Spool
+from pipeline.tracking.outbox.records import Kind, Record
+from pipeline.tracking.outbox.sender_thread import Courier
+from pipeline.tracking.outbox.store import Spool
+from pipeline.tracking.outbox.warn_once import WarnOnce
 from tests.pipeline.tracking.test_spool import record
 
 
@@ -180,10 +180,10 @@ def test_two_couriers_of_one_spool_send_nothing_twice(spool: Spool, tracker: Tra
 SEND = """
 import json, os, sys
 from pathlib import Path
-from pipeline.tracking.courier import Courier
-from pipeline.tracking.once import WarnOnce
-from pipeline.tracking.spool import Spool
-from pipeline.tracking.records import Record
+from pipeline.tracking.outbox.sender_thread import Courier
+from pipeline.tracking.outbox.warn_once import WarnOnce
+from pipeline.tracking.outbox.store import Spool
+from pipeline.tracking.outbox.records import Record
 
 folder, last = Path(sys.argv[1]), int(sys.argv[2])
 spool, store = Spool(folder), folder / "store.json"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tracking.courier import Courier
-from pipeline.tracking.delivery import Delivery, within
-from pipeline.tracking.once import WarnOnce
-from pipeline.tracking.records import local_id
-from pipeline.tracking.spool import Spool
+from pipeline.tracking.outbox.outbox import Delivery, within
+from pipeline.tracking.outbox.records import local_id
+from pipeline.tracking.outbox.sender_thread import Courier
+from pipeline.tracking.outbox.store import Spool
+from pipeline.tracking.outbox.warn_once import WarnOnce
 from tests.pipeline.tracking.test_courier import Tracker, put, until
 from tests.pipeline.tracking.test_spool import record
 
@@ -56,7 +56,7 @@ def test_what_an_earlier_process_left_goes_first(spool: Spool, tracker: Tracker)
 def test_the_end_waits_for_some_seconds_in_all_and_says_what_is_left(
     spool: Spool, tracker: Tracker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.tracking.delivery._CLOSING_S", 0.3)
+    monkeypatch.setattr("pipeline.tracking.outbox.outbox._CLOSING_S", 0.3)
     tracker.away = True
     taking = delivery(spool, tracker)
     taking.put(record(0))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.commands.ui import main as ui
+from pipeline.common.errors import UserError
 from pipeline.tracking import open_tracker, tracking_uri
-from pipeline.ui import main as ui
 
 SIGNED = [
     "https://ann:hunter2@mlflow.example.org",

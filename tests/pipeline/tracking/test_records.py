@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.tracking.keys import check_key
-from pipeline.tracking.records import is_local, local_id, with_run_ids
+from pipeline.tracking.outbox.records import is_local, local_id, with_run_ids
 
 A, B = local_id(), local_id()
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from pipeline.tracking import open_tracker
-from pipeline.tracking.copies import keep_copy
 from pipeline.tracking.keys import CHANGED, KEY
 from pipeline.tracking.mlflow_tracker import MlflowTracker
-from pipeline.tracking.records import Kind, Record, local_id
-from pipeline.tracking.sending import CopyGone, Sender, is_refusal
-from pipeline.tracking.spool import Spool
+from pipeline.tracking.outbox.artifact_copies import keep_copy
+from pipeline.tracking.outbox.mlflow_writer import CopyGone, Sender, is_refusal
+from pipeline.tracking.outbox.records import Kind, Record, local_id
+from pipeline.tracking.outbox.store import Spool
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tracking.records import Record, local_id
-from pipeline.tracking.spool import Spool, known_run, spool_folder
+from pipeline.tracking.outbox.records import Record, local_id
+from pipeline.tracking.outbox.store import Spool, known_run, spool_folder
 
 WRITE = """
 import os, resource, signal, sys
 from pathlib import Path
-from pipeline.tracking.records import Record
-from pipeline.tracking.spool import Spool
+from pipeline.tracking.outbox.records import Record
+from pipeline.tracking.outbox.store import Spool
 
 def put(spool, number):
     payload = {"values": {"m": number}, "step": number}

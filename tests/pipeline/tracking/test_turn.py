@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tracking.turn import turn_to_send
+from pipeline.tracking.outbox.send_lock import turn_to_send
 
 
 def test_two_at_a_time_are_one_too_many(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_a_child_forked_meanwhile_does_not_keep_the_turn(tmp_path: Path, root: P
     code = """
 import os, signal, sys, time
 from pathlib import Path
-from pipeline.tracking.turn import turn_to_send
+from pipeline.tracking.outbox.send_lock import turn_to_send
 with turn_to_send(Path(sys.argv[1])):
     child = os.fork()
     if child == 0:
@@ -46,7 +46,7 @@ os.kill(child, signal.SIGKILL)
 
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "turn.doubtful = True", "raise ValueError"])
 def test_something_is_in_doubt_after_a_bad_one(tmp_path: Path, root: Path, end: str) -> None:
-    code = "import os, sys\nfrom pathlib import Path\nfrom pipeline.tracking.turn import turn_to_send\n"
+    code = "import os, sys\nfrom pathlib import Path\nfrom pipeline.tracking.outbox.send_lock import turn_to_send\n"
     code += f"with turn_to_send(Path(sys.argv[1])) as turn:\n    {end}"
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")], cwd=root, capture_output=True)
     with turn_to_send(tmp_path / "lock") as turn:

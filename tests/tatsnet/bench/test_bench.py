@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from tatsnet.architecture import Architecture, NetworkConfig
-from tatsnet.bench.cells import Cell, across, processor, table, to_json
-from tatsnet.bench.run import Place, bench
-from tatsnet.bench.subjects import EFFECTS, Effects, dense, pruned, random_dense, spread
-from tatsnet.bench.synthetic import GRID, PAPER, TATS, TS, Layout, architecture, random_parts
 from tatsnet.cli.bench import Wanted, places
 from tatsnet.cli.main import main
-from tatsnet.cost import dense_flops, effect_cost
-from tatsnet.extracted import ExtractedNetwork
-from tatsnet.extraction import extract, slice_parts
+from tatsnet.network.architecture import Architecture, NetworkConfig
+from tatsnet.network.flops import dense_flops, effect_cost
+from tatsnet.network.supernet import SuperNetwork
+from tatsnet.pruned.extraction import extract, slice_parts
+from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.runtimes import Runtime
 from tatsnet.runtimes.choose import available
-from tatsnet.supernet import SuperNetwork
+from tatsnet.timing.bench import Place, bench
+from tatsnet.timing.cells import Cell, across, processor, table, to_json
+from tatsnet.timing.subjects import EFFECTS, Effects, dense, pruned, random_dense, spread
+from tatsnet.timing.synthetic import GRID, PAPER, TATS, TS, Layout, architecture, random_parts
 from tests.tatsnet.networks import TINY, frozen_network
 
 HD = (720, 1280)

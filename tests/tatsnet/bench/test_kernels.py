@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from tatsnet.architecture import NetworkConfig
-from tatsnet.bench.kernels import Load, dense_calls, dense_load, found_load, total
-from tatsnet.bench.synthetic import TATS_16, Layout, Shape, architecture, random_parts
-from tatsnet.bench.traffic import dense_moved, moved
+from tatsnet.network.architecture import NetworkConfig
+from tatsnet.timing.kernels import Load, dense_calls, dense_load, found_load, total
+from tatsnet.timing.synthetic import TATS_16, Layout, Shape, architecture, random_parts
+from tatsnet.timing.traffic import dense_moved, moved
 
 BFLOAT16, HEIGHT, WIDTH = torch.bfloat16, 96, 128
 PIXELS = HEIGHT * WIDTH

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tatsnet.architecture import Architecture, NetworkConfig
-from tatsnet.bench.synthetic import TATS, Layout, architecture
-from tatsnet.bench.traffic import dense_moved, moved
-from tatsnet.cost import effect_cost
+from tatsnet.network.architecture import Architecture, NetworkConfig
+from tatsnet.network.flops import effect_cost
+from tatsnet.timing.synthetic import TATS, Layout, architecture
+from tatsnet.timing.traffic import dense_moved, moved
 
 NET = NetworkConfig(width=4, blocks=1)
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tatsnet.cli.main import GPU_RUNTIMES, RUNTIMES
-from tatsnet.extraction import extract
+from tatsnet.pruned.extraction import extract
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes import choose
 from tatsnet.runtimes.choose import AUTO, NAMES, available, pick

@@ -10,20 +10,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from tatsnet.architecture import Channels, Conv, NetworkConfig, Pattern, convolutions
-from tatsnet.extracted import Encoded, ExtractedNetwork
-from tatsnet.extraction import TOLERANCE, grid_tasks, slice_parts
-from tatsnet.latency import threads
-from tatsnet.masked import MaskedNetwork
+from tatsnet.method.masked import MaskedNetwork
+from tatsnet.network.architecture import Channels, Conv, NetworkConfig, Pattern, convolutions
+from tatsnet.network.slicing import slice_section, travelling, writes_stream
+from tatsnet.pruned.extraction import TOLERANCE, grid_tasks, slice_parts
+from tatsnet.pruned.network import Encoded, ExtractedNetwork
 from tatsnet.runtimes import Compiled, Runtime
 from tatsnet.runtimes.api import BOUNDS
 from tatsnet.runtimes.choose import CPU_ONLY, GPU_ONLY, NAMES, pick
-from tatsnet.runtimes.cudagraph import CudaGraphRuntime
-from tatsnet.runtimes.fused.runtime import TritonRuntime
-from tatsnet.runtimes.pytorch import TorchRuntime
-from tatsnet.sections import Section
-from tatsnet.slicing import slice_section, travelling, writes_stream
-from tatsnet.steps import State, start
+from tatsnet.runtimes.torch.cudagraph import CudaGraphRuntime
+from tatsnet.runtimes.torch.layers import State, start
+from tatsnet.runtimes.torch.runtime import TorchRuntime
+from tatsnet.runtimes.torch.section import Section
+from tatsnet.runtimes.triton.runtime import TritonRuntime
+from tatsnet.timing.measure import threads
 from tests.tatsnet.networks import DEAD, HALF, OPEN, SPARSE, TINY, frozen_network, random_tasks
 
 KNOWN = grid_tasks()

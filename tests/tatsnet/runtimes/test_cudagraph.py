@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tatsnet.runtimes.cudagraph import SIZES, Record, Recorded, Recorder
-from tatsnet.steps import State
+from tatsnet.runtimes.torch.cudagraph import SIZES, Record, Recorded, Recorder
+from tatsnet.runtimes.torch.layers import State
 
 NOTHING = torch.zeros(1, 0, 2, 2)
 TASK = torch.tensor([0.5, 0.0, 1.0])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tatsnet.architecture import NetworkConfig
+from tatsnet.network.architecture import NetworkConfig
+from tatsnet.network.supernet import SuperNetwork
 from tatsnet.runtimes import DenseRestorer
 from tatsnet.runtimes.choose import available, pick
-from tatsnet.supernet import SuperNetwork
 from tests.tatsnet.networks import random_tasks
 
 

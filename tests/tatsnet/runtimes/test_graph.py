@@ -7,9 +7,9 @@ from collections import Counter
 import onnx
 import pytest
 
-from tatsnet.architecture import Pattern, convolutions
-from tatsnet.runtimes.compiled import GraphSection, Run
-from tatsnet.slicing import slice_section, travelling
+from tatsnet.network.architecture import Pattern, convolutions
+from tatsnet.network.slicing import slice_section, travelling
+from tatsnet.runtimes.onnx.section import GraphSection, Run
 from tests.tatsnet.networks import TINY, frozen_network
 
 ALL, TIED, FEW = tuple(range(8)), (1, 2, 5, 6), (2, 5)

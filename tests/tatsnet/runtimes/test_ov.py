@@ -8,18 +8,18 @@ import sys
 import pytest
 import torch
 
-from tatsnet.architecture import NetworkConfig, Pattern, convolutions
-from tatsnet.extracted import ExtractedNetwork
-from tatsnet.extraction import grid_tasks, slice_parts
+from tatsnet.network.architecture import NetworkConfig, Pattern, convolutions
+from tatsnet.network.slicing import slice_section, travelling, with_scales
+from tatsnet.network.supernet import SuperNetwork
+from tatsnet.pruned.extraction import grid_tasks, slice_parts
+from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.runtimes.choose import pick
-from tatsnet.runtimes.compiled import GraphSection, Run, in_parts
-from tatsnet.slicing import slice_section, travelling, with_scales
-from tatsnet.supernet import SuperNetwork
+from tatsnet.runtimes.onnx.section import GraphSection, Run, in_parts
 from tests.tatsnet.networks import OPEN, frozen_network
 
 pytest.importorskip("openvino")
 
-from tatsnet.runtimes.ov import core
+from tatsnet.runtimes.onnx.openvino import core
 
 SIGNAL_AFTER_RUNTIMES = """
 import faulthandler, gc, os, signal

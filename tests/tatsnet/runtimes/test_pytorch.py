@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tatsnet.runtimes.pytorch import WithoutTf32
-from tatsnet.steps import State, start
+from tatsnet.runtimes.torch.layers import State, start
+from tatsnet.runtimes.torch.runtime import WithoutTf32
 
 
 def test_tf32_is_off_while_a_section_runs_and_as_it_was_after() -> None:

@@ -17,17 +17,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from tatsnet.architecture import NetworkConfig, convolutions
-from tatsnet.extracted import ExtractedNetwork
-from tatsnet.extraction import slice_parts
-from tatsnet.runtimes.rows import loops, runtime
-from tatsnet.runtimes.rows.cuts import CACHE, Blocks, blocks_of
-from tatsnet.runtimes.rows.plan import Plan, plans
-from tatsnet.runtimes.rows.runtime import ROWS, NumbaRuntime
-from tatsnet.runtimes.rows.sized import Sized, sized
-from tatsnet.sections import Section
-from tatsnet.slicing import slice_section
-from tatsnet.steps import State, start
+from tatsnet.network.architecture import NetworkConfig, convolutions
+from tatsnet.network.slicing import slice_section
+from tatsnet.pruned.extraction import slice_parts
+from tatsnet.pruned.network import ExtractedNetwork
+from tatsnet.runtimes.numba import loops, runtime
+from tatsnet.runtimes.numba.cuts import CACHE, Blocks, blocks_of
+from tatsnet.runtimes.numba.plan import Plan, plans
+from tatsnet.runtimes.numba.runtime import ROWS, NumbaRuntime
+from tatsnet.runtimes.numba.sized import Sized, sized
+from tatsnet.runtimes.torch.layers import State, start
+from tatsnet.runtimes.torch.section import Section
 from tests.tatsnet.networks import TINY, frozen_network, random_tasks
 
 WIDTHS = sorted({2, 2 * loops.LANES, *(2 * loops.LANES * n + 2 for n in range(1, 2 * loops.WIDE + 2))})
@@ -205,7 +205,7 @@ def test_processors_with_short_vectors_too() -> None:
     """Compiled for one with AVX2 only, in a process of its own."""
     code = """
 import torch
-from tatsnet.runtimes.rows import loops
+from tatsnet.runtimes.numba import loops
 from tests.tatsnet.runtimes.test_rows import NumbaRuntime, hidden, image, right
 assert loops.LANES == 8
 for size in ((6, 70), (40, 34)):

@@ -10,10 +10,10 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
 
 from benchmarks.kernels import SHARED_LIMIT, compile_for, variant
-from tatsnet.bench.kernels import dense_calls, found_calls
-from tatsnet.bench.synthetic import PAPER, TATS, TATS_16, TS, Layout, Shape, architecture, random_parts
-from tatsnet.runtimes.fused.calls import Call
-from tatsnet.runtimes.fused.launch import jit, parameters
+from tatsnet.runtimes.triton.calls import Call
+from tatsnet.runtimes.triton.launch import jit, parameters
+from tatsnet.timing.kernels import dense_calls, found_calls
+from tatsnet.timing.synthetic import PAPER, TATS, TATS_16, TS, Layout, Shape, architecture, random_parts
 
 SIZE = (2160, 3840)
 

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tatsnet.runtimes.fused.calls import Call
-from tatsnet.runtimes.fused.launch import interpreted
-from tatsnet.runtimes.fused.operations import Packed, convolve, convolve_twice, pack
-from tatsnet.runtimes.fused.tiles import Tile
+from tatsnet.runtimes.triton.calls import Call
+from tatsnet.runtimes.triton.launch import interpreted
+from tatsnet.runtimes.triton.operations import Packed, convolve, convolve_twice, pack
+from tatsnet.runtimes.triton.tiles import Tile
 
 CPU = torch.device("cpu")
 SMALL = Tile(height=4, width=8, warps=1)

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from tatsnet.architecture import Pattern, convolutions
-from tatsnet.runtimes.fused.calls import Call
-from tatsnet.runtimes.fused.runtime import TritonRuntime
-from tatsnet.runtimes.fused.section import FusedSection
-from tatsnet.sections import Section
-from tatsnet.slicing import slice_section, travelling
-from tatsnet.steps import State, start
+from tatsnet.network.architecture import Pattern, convolutions
+from tatsnet.network.slicing import slice_section, travelling
+from tatsnet.runtimes.torch.layers import State, start
+from tatsnet.runtimes.torch.section import Section
+from tatsnet.runtimes.triton.calls import Call
+from tatsnet.runtimes.triton.runtime import TritonRuntime
+from tatsnet.runtimes.triton.section import FusedSection
 from tests.tatsnet.networks import TINY, frozen_network
 
 ALL, TIED, FEW = tuple(range(8)), (1, 2, 5, 6), (2, 5)

@@ -1,0 +1,329 @@
+"""Runs a search: Ray Tune for the trials, the ledger for what is asked and what became of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+
+from pipeline.common.errors import UserError
+from pipeline.common.progress import say
+from pipeline.config import Resources, SearchConfig
+from pipeline.search.driver.budget import Spending
+from pipeline.search.driver.observer import Asked, End, Observer
+from pipeline.search.driver.ray_cluster import connect
+from pipeline.search.driver.stopper import Watch
+from pipeline.search.study.ledger import Ledger
+from pipeline.search.study.mo_asha import goes_on
+from pipeline.search.study.pareto import COSTS
+from pipeline.search.study.retry import StudyAway
+from pipeline.search.trial.store import Store, StoreAway
+from pipeline.search.trial.trainable import RUNGS, SearchTrainable
+from pipeline.search.trial.trial import Job, trial_key
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+
+FAILURES_PER_TRIAL = 2
+"""The search gives up after so many failed trials per trial asked for."""
+
+RIVALS = 500
+"""A trial is judged among the last so many that reached its rung, so that judging takes no longer as trials grow."""
+
+
+_UNWANTED = "not wanted any more"
+
+
+class LedgerSearcher(Searcher):
+    """Gives Tune what the ledger asks for until so many trials count, and judges them at their rungs.
+
+    Failed trials are replaced, up to FAILURES_PER_TRIAL per wanted one.
+    """
+
+    def __init__(
+        self, config: SearchConfig, ledger: Ledger, store: Store, spending: Spending, observer: Observer
+    ) -> None:
+        super().__init__()
+        self._config, self._ledger, self._store = config, ledger, store
+        self._spending, self._observer = spending, observer
+        self._failed_before = ledger.failed
+        self._asked: dict[str, Asked] = {}
+        self._spent: dict[str, dict[str, float]] = {}
+        self._deaths: dict[str, str] = {}
+        self._judged: dict[str, tuple[dict[str, Any], End, str]] = {}
+        self._store_seen = False
+        self.trouble: str | None = None
+
+    @property
+    def gave_up(self) -> bool:
+        """Too many trials failed since the start."""
+        return self._ledger.failed - self._failed_before > FAILURES_PER_TRIAL * self._config.trials
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's config; None while the running ones may be enough."""
+        if self._ledger.done >= self._config.trials or self.gave_up or self._spending.reached or self.trouble:
+            return Searcher.FINISHED
+        if self._ledger.done + self._ledger.running >= self._config.trials:
+            return None
+        try:
+            number, point = self._ledger.ask()
+        except UserError as error:  # Tune would make a traceback of it
+            self.trouble = str(error)
+            return Searcher.FINISHED
+        key = trial_key(self._store.study, number, point, self._config.seed)
+        asked = Asked(number=number, key=key, point=point, reached=self._reached(key))
+        self._asked[trial_id], self._spent[trial_id] = asked, self._ledger.under_way.get(number, {})
+        self._observer.started(asked)
+        return {
+            "number": number,
+            "key": key,
+            "seed": self._config.seed,
+            "point": point.to_json(),
+            "store": self._store.url,
+            "study": self._store.study,
+            "scored": [round(share * RUNGS) for share in self._config.stopping.rungs],
+        }
+
+    def judge(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Take a rung's result; whether the trial goes on."""
+        asked = self._asked[trial_id]
+        if "reached" in result or "away" in result:
+            self._observer.reached(asked, result)
+        if "spent" in result:
+            self._spent[trial_id] = json.loads(result["spent"])
+            self._spending.running(asked.number, self._spent[trial_id])
+        if result.get("done"):
+            return True
+        if "score" in result and not self._is_good(asked, result["rung"], score := json.loads(result["score"])):
+            self._judged[trial_id] = score, "stopped", f"others were better at {result['rung']} tenths"
+        elif limit := self._spending.reached or self._strange_store(asked, result):
+            self._judged[trial_id] = {}, "put down", limit
+        return trial_id not in self._judged
+
+    def ends_for(self) -> str | None:
+        """What the search is to end for before it has all its trials; None while it goes on."""
+        return self.trouble or self._spending.reached
+
+    def put_down_all(self) -> None:
+        """Put down what has no place to run, when Tune has ended."""
+        for trial_id in list(self._asked):
+            self._judged[trial_id] = {}, "put down", self.ends_for() or "no place to run"
+            self.on_trial_complete(trial_id)
+
+    def died(self, trial_id: str, cause: str) -> None:
+        """Take what a trial's worker died of, before its end is told."""
+        self._deaths[trial_id] = cause
+
+    def _reached(self, key: str) -> int:
+        """For the eye alone: the worker looks for itself, and waits for a store that is away."""
+        try:
+            return self._store.reached(key)
+        except StoreAway:
+            return 0
+
+    def _strange_store(self, asked: Asked, result: dict[str, Any]) -> str | None:
+        """Why the first checkpoint of all cannot be seen from here."""
+        if "kept" in result and not self._store_seen:
+            try:
+                self._store_seen = self._store.reached(asked.key) > 0
+            except StoreAway:
+                return self.trouble
+            if not self._store_seen:
+                self.trouble = (
+                    f"trial {asked.number} left its checkpoint in {self._store.url}, and it is not there for this "
+                    "machine: set TATSNET_STORE to a place that it and every worker reach, as s3://bucket/prefix"
+                )
+        return self.trouble
+
+    def _is_good(self, asked: Asked, rung: int, score: dict[str, float]) -> bool:
+        values = [-score["psnr_db"], *(score[COSTS[cost]] for cost in self._config.objectives)]
+        try:
+            scores = self._ledger.score(asked.number, rung, values)
+        except StudyAway as error:
+            self.trouble = str(error)
+            return True
+        rivals = [score for number, score in scores.items() if number != asked.number][-RIVALS:]
+        return goes_on([*rivals, values], len(rivals), self._config.stopping.keep)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell of a trial's end, then write it into the ledger: one killed in between is told of again, by its key."""
+        asked, spent = self._asked.pop(trial_id), self._spent.pop(trial_id, {})
+        cause, judged = self._deaths.pop(trial_id, ""), self._judged.pop(trial_id, None)
+        found, end, reason = judged or _end_of(result or {}, error, cause)
+        if end == "put down" and not judged:
+            self.trouble = self.trouble or f"{reason}; what is trained lies there, and the same command goes on"
+        record = self._priced(spent | found) | ({} if end == "put down" else {"key": asked.key})
+        self._observer.ended(asked, record, end, reason or None)
+        try:
+            self._write(asked, record, end, reason, infeasible=bool(result and "failed" in result))
+        except StudyAway as error:
+            self.trouble = str(error)
+        self._spending.ended(asked.number, record["usd"])
+
+    def _write(self, asked: Asked, record: dict[str, Any], end: End, reason: str, infeasible: bool) -> None:
+        if end == "finished":
+            self._ledger.finish(asked.number, record)
+        elif end == "stopped":
+            self._ledger.stop(asked.number, record)
+        elif end == "put down":
+            self._ledger.put_down(asked.number, record)
+        else:
+            self._ledger.fail(asked.number, reason, record, infeasible=infeasible)
+        if end in ("stopped", "failed"):
+            self._store.forget(asked.key)
+
+    def close(self) -> None:
+        """Fail what a dead process left and nobody wants any more, so that no trial runs for ever."""
+        for number, point in self._ledger.left():
+            key = trial_key(self._store.study, number, point, self._config.seed)
+            asked = Asked(number=number, key=key, point=point)
+            record = self._priced(self._ledger.under_way.get(number, {})) | {"key": key}
+            self._observer.ended(asked, record, "failed", _UNWANTED)
+            self._write(asked, record, "failed", _UNWANTED, infeasible=False)
+
+    def _priced(self, record: dict[str, Any]) -> dict[str, Any]:
+        return record | {"usd": self._spending.rates.usd(record)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, for the copies that Tune pickles and nobody reads: the ledger is the state."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the state."""
+
+
+def _end_of(result: dict[str, Any], error: bool, cause: str) -> tuple[dict[str, Any], End, str]:
+    """Figures, end and reason by a trial's last result."""
+    found = json.loads(result.get("record", "{}"))
+    if StoreAway.__name__ in cause:
+        return {}, "put down", cause.partition(": ")[2]
+    died = "the worker died or raised" + (f": {cause}" if cause else "")
+    reason = result.get("failed") or ("" if found and not error else died)
+    return json.loads(result.get("spent", "{}")) | found, "failed" if reason else "finished", reason
+
+
+class Judged(FIFOScheduler):
+    """Trials in the order in which they come; each goes on as long as the searcher finds it good."""
+
+    def __init__(self, searcher: LedgerSearcher, watch: Watch | None = None) -> None:
+        super().__init__()
+        self._searcher, self._watch = searcher, watch
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as of the searcher."""
+        return {}
+
+    def on_trial_add(self, tune_controller: TuneController, trial: TuneTrial) -> None:
+        """The first of all that Tune lets one see of itself."""
+        if self._watch:
+            self._watch.controller = tune_controller
+
+    def choose_trial_to_run(self, tune_controller: TuneController) -> TuneTrial | None:
+        """The first that waits: Tune's own choice, without a look at every trial that has ended."""
+        waiting = [trial for trial in tune_controller.get_live_trials() if trial.status == TuneTrial.PENDING]
+        return min(waiting, key=lambda trial: trial.config["number"], default=None)
+
+    def on_trial_result(self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]) -> str:
+        """Ask the searcher."""
+        verdict: str = self.CONTINUE if self._searcher.judge(trial.trial_id, result) else self.STOP
+        return verdict
+
+    def on_trial_error(self, tune_controller: TuneController, trial: TuneTrial) -> None:
+        """Hand on what it died of: the last line of the traceback that Tune wrote down."""
+        file = Path(trial.error_file) if trial.error_file else None
+        text = file.read_text(encoding="utf-8") if file and file.exists() else ""
+        said = [line.strip() for line in text.splitlines() if line.strip()]
+        self._searcher.died(trial.trial_id, said[-1][:500] if said else "")
+
+
+def run_search(
+    config: SearchConfig,
+    job: Job,
+    ledger: Ledger,
+    state: Path,
+    store: Store,
+    spending: Spending,
+    observer: Observer,
+) -> None:
+    """Search until `config.trials` trials have finished or were stopped, or a limit is reached.
+
+    Raises:
+        UserError: no usable Ray, too many trials failed, or a limit was reached before any trial finished.
+    """
+    searcher = LedgerSearcher(config, ledger, store, spending, observer)
+    if ledger.done < config.trials:
+        store.check()
+        _tune(config, job, searcher, state)
+    if searcher.trouble:
+        raise UserError(searcher.trouble)
+    if ledger.done >= config.trials:
+        searcher.close()
+        if not ledger.finished:
+            raise UserError(
+                f"all {ledger.stopped} trials that count were stopped early, so that there is no network: "
+                "raise search.stopping.keep or search.trials"
+            )
+    elif limit := spending.reached:
+        if not ledger.finished:
+            raise UserError(f"the search reached {limit} before any trial finished: raise it and run again")
+    else:
+        raise UserError(
+            f"the search ended early: {ledger.failed} trials failed and only {ledger.done} of {config.trials} "
+            "finished; the reasons stand in MLflow and above. Where losses diverged or sliders died, lower "
+            "search.space.lambda1, or train longer; where workers died, mend that; the same command goes on"
+        )
+
+
+def _tune(config: SearchConfig, job: Job, searcher: LedgerSearcher, state: Path) -> None:
+    end = connect(config.resources)
+    try:
+        make_tuner(tune.with_parameters(SearchTrainable, job=job), searcher, config.resources, state).fit()
+        searcher.put_down_all()
+    finally:
+        end()
+
+
+def make_tuner(trainable: Any, searcher: LedgerSearcher, resources: Resources, state: Path) -> tune.Tuner:
+    """Tune as a search uses it: trials as the searcher gives them, on the resources, in processes that are used again.
+
+    Args:
+        trainable: a class; its results are those of `SearchTrainable`.
+        state: folder of Tune's own records, which are never read again.
+    """
+    watch = Watch(searcher.ends_for, lambda: _say_idle(resources))
+    return tune.Tuner(
+        tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
+        tune_config=tune.TuneConfig(
+            search_alg=tune.search.ConcurrencyLimiter(searcher, max_concurrent=resources.concurrent),
+            scheduler=Judged(searcher, watch),
+            num_samples=-1,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(state.resolve()),
+            verbose=0,
+            stop=watch,
+            failure_config=tune.FailureConfig(max_failures=resources.max_failures),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            log_to_file=False,
+        ),
+    )
+
+
+def _say_idle(resources: Resources) -> None:
+    have = ray.cluster_resources()
+    cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
+    say(
+        f"search  no trial runs: each asks one node for {resources.cpus_per_trial:g} CPU and "
+        f"{resources.gpus_per_trial:g} GPU, all nodes have {cpus:g} and {gpus:g}; waits for nodes to come"
+    )

@@ -1,0 +1,243 @@
+"""The search's single source of truth: an Optuna study that outlives every process.
+
+A trial that was running when a process died is handed out again, under its number, so that the study looks as if
+nothing had happened. Not thread-safe: one ledger, in the driver, which remembers what it has written.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline.common.errors import UserError
+from pipeline.config import SearchConfig
+from pipeline.search.study.pareto import COSTS
+from pipeline.search.study.retry import Patience
+from pipeline.search.study.sampler import INFEASIBLE, POINT, Sampler
+from pipeline.search.study.space import Point
+
+_REASON, _RECORD, _SCORES = "reason", "record", "scores"
+_STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "stopped", TrialState.FAIL: "failed"}
+
+
+def sqlite(path: Path) -> RDBStorage:
+    """Optuna's storage in one file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return RDBStorage(f"sqlite:///{path.resolve()}")
+
+
+def database(url: str) -> RDBStorage:
+    """Optuna's storage at a database's URL, as `postgresql+psycopg2://host/name`.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    try:
+        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        where = url.split("@")[-1].split("?")[0]  # the rest may hold a password
+        raise UserError(
+            f"cannot open the study's database {where} ({type(error).__name__}): see TATSNET_STUDY"
+        ) from error
+
+
+class Ledger:
+    """Asks for points and keeps what became of them.
+
+    The sampler looks at a copy of its own: a point costs one writing of the database and no reading. Whatever is asked
+    or told raises StudyAway when the database stays away; a process that begins anew then goes on.
+
+    Args:
+        storage: where the study lives.
+        name: of the study: the same name goes on with the same study.
+        config: space, variants, suggestions, objectives, seed.
+        still_alone: raises when the study is no longer held by this process.
+        patience: with a database that is away.
+    """
+
+    def __init__(
+        self,
+        storage: BaseStorage,
+        name: str,
+        config: SearchConfig,
+        still_alone: Callable[[], None] = lambda: None,
+        patience: Patience | None = None,
+    ) -> None:
+        self._config, self._storage, self._still_alone = config, storage, still_alone
+        self._patience = patience or Patience()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in config.objectives)]
+        optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        self._study_id = storage.get_study_id_from_name(name)
+        self._ids: dict[int, int] = {}
+        self._states: dict[int, TrialState] = {}
+        self._counts = Counter[TrialState]()
+        self._scores: defaultdict[int, dict[int, list[float]]] = defaultdict(dict)
+        trials = self._trials()
+        for trial in trials:
+            self._remember(trial)
+        self._left = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        self._costs = {left.number: left.user_attrs.get(_RECORD, {}) for left in self._left}
+        self._sampler = Sampler(config, directions, trials)
+
+    def _remember(self, trial: FrozenTrial) -> None:
+        self._ids[trial.number] = trial._trial_id
+        self._become(trial.number, trial.state)
+        if trial.state != TrialState.FAIL:
+            for rung, values in trial.user_attrs.get(_SCORES, {}).items():
+                self._scores[int(rung)][trial.number] = values
+
+    def _become(self, number: int, state: TrialState) -> None:
+        if number in self._states:
+            self._counts[self._states[number]] -= 1
+        self._states[number] = state
+        self._counts[state] += 1
+
+    def ask(self) -> tuple[int, Point]:
+        """The next trial's number and point: one that a dead process left, or a new one; it is RUNNING from now on.
+
+        Raises:
+            UserError: somebody else writes into the same study.
+        """
+        self._patience(lambda _: self._still_alone())
+        if self._left:
+            left = self._left.pop(0)
+            return left.number, Point(**left.user_attrs[POINT])
+        number = len(self._states)
+        point, drawn = self._sampler.draw(number)
+        self._ids[number] = self._patience(lambda again: self._create(number, point, drawn, again))
+        if self._patience(lambda _: self._storage.get_trial_number_from_id(self._ids[number])) != number:
+            raise UserError(
+                f"trial {number} is in the study already: another search writes into it; end one of the two"
+            )
+        self._become(number, TrialState.RUNNING)
+        return number, point
+
+    def _create(self, number: int, point: Point, drawn: FrozenTrial, again: bool) -> int:
+        """The id of the study's next trial, written once however often it is tried."""
+        if again:
+            with suppress(KeyError):
+                made = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+                if self._storage.get_trial(made).user_attrs.get(POINT) == point.to_json():
+                    return made
+        return self._storage.create_new_trial(self._study_id, template_trial=drawn)
+
+    def score(self, number: int, rung: int, values: list[float]) -> dict[int, list[float]]:
+        """Write down what a trial is worth at a rung; all trials' values at that rung, by number.
+
+        Failed trials are no rivals: what they show may be what they failed for.
+        """
+        self._scores[rung][number] = values
+        own = {str(rung): scores[number] for rung, scores in self._scores.items() if number in scores}
+        self._set(number, _SCORES, own)
+        return self._scores[rung]
+
+    def finish(self, number: int, record: dict[str, Any]) -> None:
+        """A healthy end: `record` holds `psnr_db` (maximised) and the objectives' `COSTS` (minimised)."""
+        self._set(number, _RECORD, record)
+        self._tell(
+            number, TrialState.COMPLETE, [record["psnr_db"], *(record[COSTS[c]] for c in self._config.objectives)]
+        )
+
+    def put_down(self, number: int, record: dict[str, Any]) -> None:
+        """No end: what a trial has cost that goes on another time."""
+        self._set(number, _RECORD, record)
+        self._costs[number] = record
+
+    def stop(self, number: int, record: dict[str, Any]) -> None:
+        """An early end: it counts, and stands for no network."""
+        self._set(number, _RECORD, record)
+        self._tell(number, TrialState.PRUNED)
+
+    def fail(self, number: int, reason: str, record: dict[str, Any] | None = None, *, infeasible: bool = False) -> None:
+        """An end that does not count, with its reason.
+
+        Args:
+            infeasible: whether the point is to blame; the sampler keeps away from such.
+        """
+        self._set(number, _REASON, reason)
+        self._set(number, _RECORD, record or {})
+        if infeasible:
+            self._set(number, INFEASIBLE, True)
+        self._tell(number, TrialState.FAIL, infeasible=infeasible)
+
+    def _tell(
+        self, number: int, state: TrialState, values: list[float] | None = None, infeasible: bool = False
+    ) -> None:
+        self._sampler.tell(number, state, values, infeasible)
+
+        def end(again: bool) -> None:
+            with suppress(*[UpdateFinishedTrialError] * again):
+                self._storage.set_trial_state_values(self._ids[number], state, values)
+
+        self._patience(end)
+        self._become(number, state)
+        if state == TrialState.FAIL:
+            for scores in self._scores.values():
+                scores.pop(number, None)
+
+    def _set(self, number: int, key: str, value: Any) -> None:
+        self._patience(lambda _: self._storage.set_trial_user_attr(self._ids[number], key, value))
+
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        wanted = states or None
+        return self._patience(lambda _: self._storage.get_all_trials(self._study_id, deepcopy=False, states=wanted))
+
+    def left(self) -> list[tuple[int, Point]]:
+        """What a dead process left and nobody has asked for yet; asked for by this."""
+        return [self.ask() for _ in range(len(self._left))]
+
+    @property
+    def under_way(self) -> dict[int, dict[str, Any]]:
+        """By number, what trials that have not ended had cost when they were put down; empty where nobody knows."""
+        return {number: cost for number, cost in self._costs.items() if self._states[number] == TrialState.RUNNING}
+
+    @property
+    def finished(self) -> int:
+        """Trials trained to their end that count."""
+        return self._counts[TrialState.COMPLETE]
+
+    @property
+    def stopped(self) -> int:
+        """Trials that were stopped early."""
+        return self._counts[TrialState.PRUNED]
+
+    @property
+    def done(self) -> int:
+        """Trials that count: finished or stopped."""
+        return self.finished + self.stopped
+
+    @property
+    def running(self) -> int:
+        """Trials handed out by this process and not told."""
+        return self._counts[TrialState.RUNNING] - len(self._left)
+
+    @property
+    def failed(self) -> int:
+        """Trials that failed."""
+        return self._counts[TrialState.FAIL]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every ended trial, for `search/trials.json`."""
+        return [
+            {
+                "number": trial.number,
+                "state": _STATES[trial.state],
+                "reason": trial.user_attrs.get(_REASON),
+                **trial.user_attrs.get(POINT, {}),
+                "metrics": trial.user_attrs.get(_RECORD, {}),
+            }
+            for trial in self._trials(*_STATES)
+        ]

@@ -1,0 +1,112 @@
+"""Training on of one network, in a process of its own: the work of the finetune stage.
+
+A job names files and plain values only, so that it can be sent to a fresh process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import active_children, get_context
+from pathlib import Path
+
+import torch
+
+from pipeline.common.datasets import load_eval_photos, load_pack
+from pipeline.training.follow import Checkpoint, Curve, device_of, follow
+from tatsnet.data.pairs import Batch, PairSampler, batches
+from tatsnet.method.checkpoint import load_dense, load_masked, save_dense, save_masked
+from tatsnet.method.objective import Variant
+from tatsnet.method.settings import TrainConfig
+from tatsnet.method.training import finetune, train_dense
+from tatsnet.quality.evaluation import oracle_psnr
+
+SEED_OFFSET = 1000
+"""Batches of this stage differ from those of pretrain and search."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One network to train on.
+
+    Args:
+        label: for people.
+        variant: of a masked network; None for the dense one.
+        weights: where it is now.
+        target: where it goes.
+        checkpoint: where it leaves its state on the way.
+        photos, valid: training photos and validation crops.
+        iterations: to train.
+        config: how.
+    """
+
+    label: str
+    variant: Variant | None
+    weights: Path
+    target: Path
+    checkpoint: Path
+    photos: Path
+    valid: Path
+    iterations: int
+    config: TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """What came of a job: validation PSNR in dB, and the curve."""
+
+    psnr_db: float
+    curve: Curve
+
+
+def run(job: Job) -> Tuned:
+    """Train, save, measure.
+
+    Raises:
+        UserError: the training diverged, or a file cannot be read.
+    """
+    if job.config.threads:
+        torch.set_num_threads(job.config.threads)
+    device = device_of(job.config)
+    valid = load_eval_photos(job.valid)
+    checkpoint = Checkpoint(job.checkpoint)
+    ready = _stream(job, checkpoint.iteration)
+    if job.variant is None:
+        network = load_dense(job.weights)
+        training = train_dense(network, ready, job.iterations, job.config, device, checkpoint.state)
+        curve = follow(job.label, training, job.iterations, checkpoint, training.state)
+        save_dense(job.target, network, {"iterations": str(job.iterations)})
+        return Tuned(psnr_db=oracle_psnr(network, valid, device), curve=curve)
+    model = load_masked(job.weights)
+    training = finetune(model, ready, job.iterations, job.config, device, checkpoint.state)
+    curve = follow(job.label, training, job.iterations, checkpoint, training.state)
+    gamma, variant = model.consensus.gamma, job.variant
+    save_masked(job.target, model, gamma=gamma, sharing=variant.shares, meta={"variant": variant.value})
+    return Tuned(psnr_db=oracle_psnr(model, valid, device), curve=curve)
+
+
+def _stream(job: Job, begin: int) -> Iterator[Batch]:
+    config, relative = job.config, job.variant is not None and job.variant.relative
+    sampler = PairSampler(
+        load_pack(job.photos), patch=config.patch, batch=config.batch, relative=relative, seed=config.seed + SEED_OFFSET
+    )
+    return batches(sampler, begin, job.iterations, config.workers)
+
+
+def run_all(jobs: list[Job], processes: int) -> list[Tuned]:
+    """Run jobs, so many at a time, each in a fresh process; results in the jobs' order.
+
+    On an error or an interrupt the others are ended at once; their checkpoints stay.
+
+    Raises:
+        UserError: of the first job that failed.
+    """
+    with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=get_context("spawn")) as pool:
+        results = [pool.submit(run, job) for job in jobs]
+        try:
+            return [result.result() for result in results]
+        except BaseException:
+            for process in active_children():
+                process.terminate()  # or the pool would wait for trainings that nobody asks for any more
+            raise

@@ -1,1 +1,0 @@
-"""How image files are packed and unpacked; `tatsnet.images` is what others use."""

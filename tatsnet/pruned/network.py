@@ -1,0 +1,244 @@
+"""The physically small network: one task-agnostic part per image, one task-specific part per gate pattern.
+
+Shapes: B batch, C channels, H height, W width, D degradation types (3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tatsnet.method.gates import Controller, own_gates
+from tatsnet.method.masked import to_pattern
+from tatsnet.method.settings import GateRule
+from tatsnet.network.architecture import Architecture, Channels, Conv, Pattern, canonical
+from tatsnet.network.slicing import slice_section, split, travelling, with_scales
+from tatsnet.network.supernet import pad_even
+from tatsnet.network.tasks import Task, check_task
+from tatsnet.pruned.bands import bytes_per_row, in_bands, reach, rows_within
+from tatsnet.pruned.section_cache import SectionCache
+from tatsnet.runtimes.api import Compiled, Runtime
+from tatsnet.runtimes.torch.layers import State, start
+from tatsnet.runtimes.torch.runtime import TorchRuntime
+from tatsnet.system.files import Tensors
+
+CACHED_SECTIONS = 64
+CACHED_TASKS = 1024
+BAND_BYTES = 2 * 2**30
+"""An image whose convolutions would hold more than so much at a time is run in bands."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Parts:
+    """An extracted network as data: what its folder holds.
+
+    Attributes:
+        architecture: what is shared, the known patterns, the known tasks.
+        min_channels, prune, group, tied: how the controller's preferences become a pattern (`GateRule`).
+        shared: weights of the task-agnostic part.
+        patterns: weights of the task-specific part of each of the architecture's patterns.
+        control: the controller and the global scale, by their names in the masked network.
+        rest: every weight that the task-specific part of any other pattern is sliced from.
+        figures: numbers about the network, for people.
+    """
+
+    architecture: Architecture
+    min_channels: int
+    prune: bool
+    shared: Tensors
+    patterns: tuple[Tensors, ...]
+    control: Tensors
+    rest: Tensors
+    figures: Mapping[str, Any]
+    group: int = 1
+    tied: bool = False
+
+    @property
+    def rule(self) -> GateRule:
+        """How the controller's preferences become a pattern."""
+        return GateRule(min_channels=self.min_channels, prune=self.prune, group=self.group, tied=self.tied)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights.
+
+        Raises:
+            ValueError: the global scale, by which it is told, is missing.
+        """
+        if "global_scale.weight" not in self.control:
+            raise ValueError("the network has no global scale")
+        return self.control["global_scale.weight"].dtype
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """An image after the task-agnostic part: all that its effects need. Effects only read it.
+
+    Attributes:
+        state: where the task-specific parts go on.
+        height, width: of the image before padding.
+    """
+
+    state: State
+    height: int
+    width: int
+
+
+class Wanted(NamedTuple):
+    """Which task-specific section: a pattern's, for all its tasks, or that of one known task alone.
+
+    The latter has its residual scales in the weights, which saves a pass over the stream per block.
+    """
+
+    pattern: Pattern
+    task: Task | None
+
+
+class ExtractedNetwork:
+    """Restores without masks: encode an image once, then ask for effects. May be used by several threads.
+
+    Args:
+        parts: the network.
+        device: where PyTorch runs it.
+        runtime: what runs it instead; it brings its own device.
+        band_bytes: images are run in bands of rows so that the convolutions hold about so much at a time.
+
+    Raises:
+        ValueError: parts that do not belong together.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        device: str | torch.device = "cpu",
+        runtime: Runtime | None = None,
+        band_bytes: float = BAND_BYTES,
+    ) -> None:
+        self.architecture = architecture = parts.architecture
+        self.runtime: Runtime = TorchRuntime(device) if runtime is None else runtime
+        self.device = self.runtime.device
+        self._parts = parts
+        self._known: dict[tuple[float, ...], int] = dict(architecture.tasks)
+        self._files = dict(zip(architecture.patterns, parts.patterns, strict=True))
+        self._band_bytes = band_bytes
+        self._shared_convs, self._specific_convs = split(architecture)
+        self._has_scales = any(conv.name.endswith("conv2") for conv in self._specific_convs)
+        self._incoming = travelling(self._shared_convs, architecture.patterns[0])
+        try:
+            self._shared = self.runtime.compile(self._shared_convs, architecture.patterns[0], (), parts.shared)
+            self._global_scale = tuple(
+                parts.control[f"global_scale.{kind}"].to(self.device) for kind in ("weight", "bias")
+            )
+            self._controller = _controller(architecture, parts.control)
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(f"the network's weights do not fit its architecture: {error}") from error
+        self.dtype = self._global_scale[0].dtype
+        at_once = partial(self._make_section, TorchRuntime(self.device)) if self.runtime.compiles else None
+        self._sections = SectionCache(partial(self._make_section, self.runtime), at_once, CACHED_SECTIONS)
+        self._pattern = lru_cache(CACHED_TASKS)(self._find_pattern)
+
+    def pattern(self, task: Sequence[float]) -> Pattern:
+        """The canonical gate pattern of a task vector: any three numbers in [0, 1].
+
+        Raises:
+            ValueError: not such a vector.
+        """
+        return self._pattern(check_task(task))
+
+    def prepare(self, tasks: Iterable[Sequence[float]]) -> None:
+        """Compile what effects need and wait for it; without that, PyTorch answers until it is there.
+
+        Raises:
+            ValueError: not task vectors.
+        """
+        self._sections.prepare([self._wanted(task) for task in tasks])
+
+    @torch.inference_mode()
+    def encode(self, image_BCHW: Tensor) -> Encoded:
+        """Run the task-agnostic part.
+
+        Args:
+            image_BCHW: RGB in [0, 1], any height and width from 1.
+
+        Raises:
+            ValueError: another shape.
+        """
+        if image_BCHW.ndim != 4 or image_BCHW.shape[1] != 3 or 0 in image_BCHW.shape:
+            raise ValueError(f"an image batch is B x 3 x H x W with no empty side, got {tuple(image_BCHW.shape)}")
+        height, width = image_BCHW.shape[-2:]
+        layout = self.runtime.image_layout
+        padded = pad_even(image_BCHW.to(self.device, self.dtype)).contiguous(memory_format=layout)
+        pattern = self.architecture.patterns[0]
+        state = self._run(self._shared, self._shared_convs, pattern, (), start(padded), padded.new_zeros(3))
+        return Encoded(state._replace(owned=False), height, width)
+
+    @torch.inference_mode()
+    def effect(self, encoded: Encoded, task: Sequence[float]) -> Tensor:
+        """Run the task-specific part: B x 3 x H x W, not clamped.
+
+        Raises:
+            ValueError: the task vector is not three numbers in [0, 1].
+        """
+        wanted = self._wanted(task)
+        section = self._sections.get(wanted)
+        task_D = torch.tensor(task, dtype=self.dtype, device=self.device)
+        state = self._run(section, self._specific_convs, wanted.pattern, self._incoming, encoded.state, task_D)
+        weight, bias = self._global_scale
+        restored = self.runtime.add_scaled(state.image_BCHW, weight @ task_D + bias, state.hidden_BCHW)
+        return restored[..., : encoded.height, : encoded.width]
+
+    def _wanted(self, task: Sequence[float]) -> Wanted:
+        task = check_task(task)
+        return Wanted(self._pattern(task), task if self._has_scales and task in self._known else None)
+
+    @torch.inference_mode()
+    def _find_pattern(self, task: Task) -> Pattern:
+        network, shared = self.architecture.network, self.architecture.shared
+        if task in self._known:
+            return self.architecture.patterns[self._known[task]]
+        dtype = self._parts.control["global_scale.weight"].dtype
+        preference = self._controller(torch.tensor([task], dtype=dtype))
+        if not self._parts.prune:
+            preference = torch.ones_like(preference)
+        common = self.architecture.patterns[0]
+        offered_C = torch.tensor([float(channel in common[0]) for channel in range(network.width)])
+        own = own_gates(preference, torch.arange(network.points) < shared, offered_C, self._parts.rule)
+        return canonical(network, common[:shared] + to_pattern(own[0])[shared:], shared)
+
+    def _run(
+        self,
+        section: Compiled,
+        convs: Sequence[Conv],
+        pattern: Pattern,
+        incoming: Channels,
+        state: State,
+        task_D: Tensor,
+    ) -> State:
+        batch, _, height, width = state.image_BCHW.shape
+        per_row = batch * bytes_per_row(convs, pattern, incoming, width, self.dtype.itemsize)
+        around = reach(convs)
+        return in_bands(section, state, task_D, around, rows_within(self._band_bytes, per_row, around, height // 2))
+
+    @torch.inference_mode()
+    def _make_section(self, runtime: Runtime, wanted: Wanted) -> Compiled:
+        pattern, task = wanted
+        tensors = self._files.get(pattern)
+        if tensors is None:
+            convs, network = self._specific_convs, self.architecture.network
+            tensors = slice_section(self._parts.rest, network, convs, pattern, shared=False)
+        if task is not None:
+            tensors = with_scales(tensors, task)
+        return runtime.compile(self._specific_convs, pattern, self._incoming, tensors)
+
+
+def _controller(architecture: Architecture, control: Tensors) -> Controller:
+    with torch.device("meta"):
+        controller = Controller(architecture.network, architecture.controller_hidden)
+    own = {name.removeprefix("controller."): tensor for name, tensor in control.items() if "controller." in name}
+    controller.load_state_dict(own, assign=True)
+    return controller.requires_grad_(False)

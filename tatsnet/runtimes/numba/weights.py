@@ -1,0 +1,85 @@
+"""A section's weights as the loops read them: those of all convolutions one after the other.
+
+Shapes: O a convolution's kept outputs, I its kept inputs, C colours, K side of the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tatsnet.network.architecture import Conv, Pattern
+from tatsnet.runtimes.numba import loops
+
+KERNEL = 9
+
+
+class Place(NamedTuple):
+    """Where a convolution's weights and bias begin, and its channels."""
+
+    weight: int
+    bias: int
+    outputs: int
+    inputs: int
+
+
+def places(convs: Sequence[Conv], pattern: Pattern) -> dict[str, Place]:
+    """Of each convolution of a section, by its name."""
+    made, begin = {}, 0
+    for conv in convs:
+        outputs = conv.outputs if conv.fan_out is None else len(pattern[conv.fan_out])
+        inputs = conv.inputs if conv.fan_in is None else len(pattern[conv.fan_in])
+        if conv.name == "head":
+            inputs *= 4
+        padded = outputs + -outputs % loops.OUTPUTS
+        bias = begin + padded * inputs * KERNEL
+        made[conv.name] = Place(begin, bias, outputs, inputs)
+        begin = bias + padded
+    return made
+
+
+def packed(convs: Sequence[Conv], pattern: Pattern, tensors: Mapping[str, Tensor]) -> loops.Floats:
+    """The weights of a section, at their `places`.
+
+    Raises:
+        KeyError, RuntimeError: weights that are missing, or of another shape.
+    """
+    made = [np.zeros(0, np.float32)]
+    for name, place in places(convs, pattern).items():
+        weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+        if name == "head":
+            weight = _unshuffled(weight)
+        if weight.shape != (place.outputs, place.inputs, 3, 3) or bias.shape != (place.outputs,):
+            raise RuntimeError(
+                f"{name} makes {place.outputs} channels of {place.inputs}: weights of shape {tuple(weight.shape)} and "
+                f"a bias of {tuple(bias.shape)} do not fit"
+            )
+        made += [_in_tiles(weight), _padded(bias).numpy()]
+    return np.concatenate(made)
+
+
+def _in_tiles(weight_OIKK: Tensor) -> loops.Floats:
+    """By tile of outputs, input, row and column, output."""
+    padded = _padded(weight_OIKK)
+    tiles = padded.reshape(len(padded) // loops.OUTPUTS, loops.OUTPUTS, padded.shape[1], KERNEL)
+    return tiles.permute(0, 2, 3, 1).contiguous().numpy().ravel()
+
+
+def _padded(rows: Tensor) -> Tensor:
+    missing = -len(rows) % loops.OUTPUTS
+    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
+
+
+def _unshuffled(weight_OCKK: Tensor) -> Tensor:
+    """A 3x3 kernel of stride 2 as one of stride 1 over the image after `F.pixel_unshuffle` of 2: O x 4C x 3 x 3."""
+    outputs, colours = weight_OCKK.shape[:2]
+    made = weight_OCKK.new_zeros(outputs, colours, 2, 2, 3, 3)
+    steps = {0: (1, 0), 1: (0, 1), 2: (1, 1)}
+    for row, (below, new_row) in steps.items():
+        for column, (right, new_column) in steps.items():
+            made[:, :, below, right, new_row, new_column] = weight_OCKK[:, :, row, column]
+    return made.flatten(1, 3)
