@@ -61,7 +61,7 @@ from pipeline.tracking import last_run_id
 from pipeline.tracking.facts import run_facts
 from tatsnet.data.degradation import Degradation, Image, degrade
 from tatsnet.method.checkpoint import load_dense, load_masked
-from tatsnet.method.training import pick_device
+from tatsnet.method.engine import pick_device
 from tatsnet.network.flops import effect_cost
 from tatsnet.photos.files import list_images
 from tatsnet.pruned.folder import read_folder

@@ -11,8 +11,8 @@ from pipeline.common.layout import EVAL, FIGURES, SUPERNET, TRAIN_PIXELS, WEIGHT
 from pipeline.common.progress import say
 from pipeline.stages.runner import Context, Stage, main
 from pipeline.training.follow import Checkpoint, checkpoint_path, device_of, follow, forget
-from tatsnet.data.pairs import PairSampler, batches
 from tatsnet.method.checkpoint import save_dense
+from tatsnet.method.engine import training_batches
 from tatsnet.method.training import train_dense
 from tatsnet.network.supernet import SuperNetwork
 from tatsnet.quality.evaluation import input_psnr, oracle_psnr, response
@@ -26,11 +26,12 @@ def work(context: Context) -> None:
     device = device_of(config)
     network = SuperNetwork(params.network, torch.Generator().manual_seed(config.seed))
     pack = load_pack(context.root / TRAIN_PIXELS)
-    sampler = PairSampler(pack, patch=config.patch, batch=config.batch, relative=False, seed=config.seed)
     photos = sha256_file(context.root / TRAIN_PIXELS)
     inputs = {"network": params.network, "train": config, "iterations": iterations, "photos": photos}
     checkpoint = Checkpoint(checkpoint_path(context.root, "pretrain", inputs))
-    ready = batches(sampler, checkpoint.iteration, iterations, config.workers)
+    ready = training_batches(
+        pack, config, relative=False, seed=config.seed, start=checkpoint.iteration, stop=iterations, device=device
+    )
     training = train_dense(network, ready, iterations, config, device, checkpoint.state)
     with threads(config.threads or torch.get_num_threads()):
         curve = follow("pretrain", training, iterations, checkpoint, training.state)

@@ -5,7 +5,7 @@ A job names files and plain values only, so that it can be sent to a fresh proce
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context
@@ -15,8 +15,9 @@ import torch
 
 from pipeline.common.datasets import load_eval_photos, load_pack
 from pipeline.training.follow import Checkpoint, Curve, device_of, follow
-from tatsnet.data.pairs import Batch, PairSampler, batches
+from tatsnet.data.pairs import Batch
 from tatsnet.method.checkpoint import load_dense, load_masked, save_dense, save_masked
+from tatsnet.method.engine import training_batches
 from tatsnet.method.objective import Variant
 from tatsnet.method.settings import TrainConfig
 from tatsnet.method.training import finetune, train_dense
@@ -71,7 +72,7 @@ def run(job: Job) -> Tuned:
     device = device_of(job.config)
     valid = load_eval_photos(job.valid)
     checkpoint = Checkpoint(job.checkpoint)
-    ready = _stream(job, checkpoint.iteration)
+    ready = _stream(job, checkpoint.iteration, device)
     if job.variant is None:
         network = load_dense(job.weights)
         training = train_dense(network, ready, job.iterations, job.config, device, checkpoint.state)
@@ -86,12 +87,16 @@ def run(job: Job) -> Tuned:
     return Tuned(psnr_db=oracle_psnr(model, valid, device), curve=curve)
 
 
-def _stream(job: Job, begin: int) -> Iterator[Batch]:
-    config, relative = job.config, job.variant is not None and job.variant.relative
-    sampler = PairSampler(
-        load_pack(job.photos), patch=config.patch, batch=config.batch, relative=relative, seed=config.seed + SEED_OFFSET
+def _stream(job: Job, begin: int, device: torch.device) -> Iterable[Batch]:
+    return training_batches(
+        load_pack(job.photos),
+        job.config,
+        relative=job.variant is not None and job.variant.relative,
+        seed=job.config.seed + SEED_OFFSET,
+        start=begin,
+        stop=job.iterations,
+        device=device,
     )
-    return batches(sampler, begin, job.iterations, config.workers)
 
 
 def run_all(jobs: list[Job], processes: int) -> list[Tuned]:

@@ -14,8 +14,9 @@ from pipeline.common.errors import UserError
 from pipeline.common.keys import code_version, key_of
 from pipeline.common.layout import TRAININGS
 from pipeline.common.progress import Ticker, say
+from tatsnet.method.engine import pick_device
 from tatsnet.method.settings import TrainConfig
-from tatsnet.method.training import ITERATION, Diverged, Progress, pick_device
+from tatsnet.method.training import ITERATION, Diverged, Progress
 from tatsnet.system.files import Tensors, pack, unpack, write_atomically
 
 Curve = list[dict[str, float | int | str]]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tatsnet.cli.errors import CommandError
+from tatsnet.cli.train_options import add_train
 from tatsnet.system.allocator import keep_freed_memory
 
 DEFAULT_LEVELS = (0.0, 0.5, 1.0)
@@ -62,6 +63,10 @@ def _run(args: argparse.Namespace) -> int:
             from tatsnet.cli.export import export_model
 
             export_model(args.folder, args.output)
+        case "train":
+            from tatsnet.cli.train import train
+
+            print(train(args))
         case "bench":
             from tatsnet.cli.bench import Wanted, run_bench
 
@@ -102,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_flops(commands)
     _add_bench(commands)
+    add_train(commands)
     return parser
 
 

@@ -16,9 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from tatsnet.data.degradation import BLUR_RADIUS, Image, blur, corrupt, from_levels, noise_field
-from tatsnet.network.tasks import LEVELS
-
-Levels = npt.NDArray[np.int64]
+from tatsnet.data.levels import Sampling, draw_levels, task_between
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,11 @@ class PhotoPack:
         height, width = self.shapes[index]
         return self.pixels[start : start + int(sizes[index])].reshape(height, width, 3)
 
+    def require(self, patch: int) -> None:
+        """Raise ValueError if a photo is smaller than the patch."""
+        if (small := int(self.shapes.min())) < patch:
+            raise ValueError(f"patch {patch} is larger than the smallest training photo ({small} pixels on a side)")
+
 
 class Batch(NamedTuple):
     """Input and target (B x 3 x H x W in [0, 1]) and the task vector between them (B x 3, eq. 13)."""
@@ -66,33 +69,6 @@ class Batch(NamedTuple):
         return Batch(images[0], images[1], self.task_BD.to(device, non_blocking=True))
 
 
-def sample_levels(slot: int, relative: bool, rng: np.random.Generator) -> tuple[Levels, Levels]:
-    """Degradation levels of an input and of its ground truth (section 3.3).
-
-    The three distributions take turns by `slot`: uniform on a single type, binary on all types, uniform on all types.
-    A relative ground truth lies between clean and the input: uniform, or binary in the binary distribution.
-    """
-    top = np.array(LEVELS, np.int64)
-    match slot % 3:
-        case 0:
-            chosen = np.arange(3) == rng.integers(3)
-            levels = np.where(chosen, rng.integers(0, top + 1), 0)
-        case 1:
-            levels = top * rng.integers(0, 2, 3)
-        case _:
-            levels = rng.integers(0, top + 1)
-    if not relative:
-        return levels, np.zeros_like(levels)
-    return levels, levels * rng.integers(0, 2, 3) if slot % 3 == 1 else rng.integers(0, levels + 1)
-
-
-def _blurred_patch(photo: Image, top: int, left: int, patch: int, width: float) -> npt.NDArray[np.float32]:
-    """A patch of the blurred photo: blurred with its surroundings, as the whole photo would be."""
-    y, x = max(top - BLUR_RADIUS, 0), max(left - BLUR_RADIUS, 0)
-    around = photo[y : top + patch + BLUR_RADIUS, x : left + patch + BLUR_RADIUS].astype(np.float32)
-    return blur(around, width)[top - y : top - y + patch, left - x : left - x + patch]
-
-
 class PairSampler(Dataset[Batch]):
     """Batches of training pairs; item i is always the same batch, whoever asks and in whatever order.
 
@@ -104,40 +80,52 @@ class PairSampler(Dataset[Batch]):
         patch: side of a patch, pixels.
         batch: pairs per batch.
         relative: relative ground truth (Figure 4b) in place of the clean photo.
+        sampling: how degradations are drawn.
         seed: of the batches.
 
     Raises:
         ValueError: a photo smaller than the patch.
     """
 
-    def __init__(self, pack: PhotoPack, *, patch: int, batch: int, relative: bool, seed: int) -> None:
-        if (small := int(pack.shapes.min())) < patch:
-            raise ValueError(f"patch {patch} is larger than the smallest training photo ({small} pixels on a side)")
+    def __init__(
+        self, pack: PhotoPack, *, patch: int, batch: int, relative: bool, sampling: Sampling = "mixed", seed: int
+    ) -> None:
+        pack.require(patch)
         self.pack, self.patch, self.batch, self.relative, self.seed = pack, patch, batch, relative, seed
-        area = pack.shapes.prod(axis=1).astype(np.float64)
-        self._odds = area / area.sum()
-        self._photos = [pack.photo(index) for index in range(len(pack.shapes))]
+        self.sampling: Sampling = sampling
+        self._until = pack.shapes.prod(axis=1).cumsum()
+        self._starts = 3 * (self._until - pack.shapes.prod(axis=1))
 
     def __getitem__(self, iteration: int) -> Batch:
-        rng = np.random.default_rng([self.seed, iteration])
-        pairs = [self._pair(slot + iteration, rng) for slot in range(self.batch)]
-        inputs, targets, tasks = (np.stack(part) for part in zip(*pairs, strict=True))
-        return Batch(_to_tensor(inputs), _to_tensor(targets), torch.from_numpy(tasks))
+        sequence = np.random.SeedSequence([self.seed, iteration])
+        rng = np.random.default_rng(sequence)
+        generator = torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
+        worse, better = draw_levels(self.batch, relative=self.relative, sampling=self.sampling, generator=generator)
+        pairs = [self._pair(*levels, rng) for levels in zip(worse.tolist(), better.tolist(), strict=True)]
+        inputs, targets = (np.stack(part) for part in zip(*pairs, strict=True))
+        return Batch(_to_tensor(inputs), _to_tensor(targets), task_between(worse, better))
 
-    def _pair(self, slot: int, rng: np.random.Generator) -> tuple[Image, Image, npt.NDArray[np.float32]]:
-        photo = self._photos[rng.choice(len(self._photos), p=self._odds)]
-        colours = rng.permutation(3)
-        top, left = rng.integers(0, np.array(photo.shape[:2]) - self.patch + 1)
-        worse, better = sample_levels(slot, self.relative, rng)
+    def _pair(self, worse: list[int], better: list[int], rng: np.random.Generator) -> tuple[Image, Image]:
+        window = self._window(rng).astype(np.float32)
         noise = noise_field((self.patch, self.patch, 3), rng)
+        inner = slice(BLUR_RADIUS, -BLUR_RADIUS)
         made = []
         for levels in (worse, better):
             degradation = from_levels(levels)
-            blurred = _blurred_patch(photo, int(top), int(left), self.patch, degradation.blur)
-            made.append(corrupt(blurred[..., colours], degradation, noise))
-        turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
-        images = [np.rot90(image[:, ::-1] if mirror else image, turns) for image in made]
-        return images[0], images[1], ((worse - better) / np.array(LEVELS)).astype(np.float32)
+            made.append(corrupt(blur(window, degradation.blur)[inner, inner], degradation, noise))
+        return made[0], made[1]
+
+    def _window(self, rng: np.random.Generator) -> Image:
+        """A patch with BLUR_RADIUS pixels around, turned, mirrored, colours shuffled; a photo's border is repeated."""
+        index = int(np.searchsorted(self._until, rng.integers(self._until[-1]), side="right"))
+        height, width = self.pack.shapes[index]
+        start = self._starts[index]
+        photo = self.pack.pixels[start : start + 3 * height * width].reshape(height, width, 3)
+        top, left = rng.integers(0, (height - self.patch + 1, width - self.patch + 1))
+        around = np.arange(-BLUR_RADIUS, self.patch + BLUR_RADIUS)
+        rows, columns = np.clip(top + around, 0, height - 1), np.clip(left + around, 0, width - 1)
+        window = photo[rows[:, None], columns][..., rng.permutation(3)]
+        return np.rot90(window[:, ::-1] if rng.integers(2) else window, int(rng.integers(4)))
 
 
 def _to_tensor(images_BHWC: Image) -> Tensor:

@@ -18,7 +18,7 @@ from tatsnet.network.architecture import Architecture, NetworkConfig, Pattern, c
 from tatsnet.network.supernet import SuperNetwork
 
 CONSENSUS_TASKS = 2048
-"""Sampled tasks whose mean preference becomes the final z^a."""
+"""How many tasks `freeze` is to be given."""
 
 
 class Phase(Enum):
@@ -86,11 +86,15 @@ class MaskedNetwork(nn.Module):
         Raises:
             RuntimeError: the architecture is not frozen yet.
         """
-        if not self.is_frozen:
-            raise RuntimeError("the architecture is not frozen: call freeze() when the search has ended")
+        self.require_frozen()
         gates = self.gates(task_BD, Phase.FROZEN)
         restored: Tensor = self.supernet(image_BCHW, task_BD, gates.effective_BNC, gates.shared_N)
         return restored
+
+    def require_frozen(self) -> None:
+        """Raise RuntimeError if the architecture is not frozen yet."""
+        if not self.is_frozen:
+            raise RuntimeError("the architecture is not frozen: call freeze() when the search has ended")
 
     def gates(self, task_BD: Tensor, phase: Phase) -> Gates:
         """The gates of a batch of tasks; in the JOINT and SPECIFIC phases the consensus moves (eq. 6-10)."""
@@ -131,9 +135,13 @@ class MaskedNetwork(nn.Module):
         return torch.arange(self.network.points, device=self.fixed_shared_N.device) < limit
 
     @torch.no_grad()
-    def freeze(self, generator: torch.Generator) -> None:
-        """End the search: z^a becomes the mean preference over sampled tasks, phi its slow average, both for good."""
-        tasks = torch.rand(CONSENSUS_TASKS, 3, generator=generator).to(self.consensus.preference_NC)
+    def freeze(self, task_BD: Tensor) -> None:
+        """End the search: z^a becomes the mean preference over tasks, phi its slow average, both for good.
+
+        Args:
+            task_BD: some thousand tasks as the training sees them (`draw_tasks`).
+        """
+        tasks = task_BD.to(self.consensus.preference_NC)
         mean = torch.stack([self.controller(part).mean(0) for part in tasks.chunk(8)]).mean(0)
         self.consensus.preference_NC.copy_(mean if self.method.prune else torch.ones_like(mean))
         if self.searches_sharing:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from tatsnet.data.levels import Sampling
+
 
 def _require(holds: bool, message: str) -> None:
     if not holds:
@@ -31,6 +33,10 @@ class TrainConfig:
         threads: CPU threads of one training; 0 is PyTorch's own choice. More threads than idle cores are slower
             than one.
         device: `auto` takes a CUDA device where there is one.
+        precision: of the convolutions; `auto` is bfloat16 where the device has instructions for it. Parameters,
+            gates, regularisers, optimiser and the last addition are float32 in any case.
+        compile: blocks are compiled on a CUDA device in bfloat16; it takes a minute and a C compiler.
+        sampling: of degradations; `mixed` draws each type by itself, `paper` takes its three distributions in turn.
         seed: of the weights and the batches.
 
     Raises:
@@ -46,6 +52,9 @@ class TrainConfig:
     workers: int = 0
     threads: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = True
+    sampling: Sampling = "mixed"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,6 +65,9 @@ class TrainConfig:
         _require(self.seed >= 0, f"seed must be at least 0, got {self.seed}")
         _require(self.decay in ("cosine", "half"), f"decay must be cosine or half, got {self.decay!r}")
         _require(self.device in ("auto", "cpu", "cuda"), f"device must be auto, cpu or cuda, got {self.device!r}")
+        for name, of in (("precision", ("auto", "float32", "bfloat16")), ("sampling", ("mixed", "paper"))):
+            value = getattr(self, name)
+            _require(value in of, f"{name} must be one of {', '.join(of)}, got {value!r}")
         for name in ("lr", "controller_lr", "clip"):
             _positive(name, getattr(self, name))
 

@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tatsnet.data.levels import draw_tasks
 from tatsnet.data.pairs import Batch
-from tatsnet.method.masked import MaskedNetwork, Phase
+from tatsnet.method.engine import Engine, Step, Terms, make_engine, pick_compute
+from tatsnet.method.masked import CONSENSUS_TASKS, MaskedNetwork, Phase
 from tatsnet.method.objective import Objective, search_loss
 from tatsnet.method.settings import Schedule, TrainConfig
 from tatsnet.network.flops import CostModel
@@ -51,22 +53,6 @@ class Progress:
 MODEL, OPTIMISER, ITERATION = "model.", "optimiser.", "iteration"
 """Names in a training's state."""
 
-Terms = dict[str, Tensor]
-Step = Callable[[Batch, int], tuple[Tensor, Terms, str]]
-
-
-def pick_device(wanted: str) -> torch.device:
-    """The device of a training.
-
-    Raises:
-        ValueError: CUDA is asked for and not there.
-    """
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ValueError("train.device is cuda, but this machine has no CUDA device: use auto or cpu")
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(wanted)
-
 
 def _rate(config: TrainConfig, iterations: int) -> Callable[[int], float]:
     if config.decay == "half":
@@ -77,6 +63,12 @@ def _rate(config: TrainConfig, iterations: int) -> Callable[[int], float]:
 class Training(Iterator[Progress]):
     """A training under way: every item is a report, every REPORT_EVERY iterations and at the end.
 
+    Args:
+        phase: of an iteration; called once for each, in turn.
+        loss: of a batch in a phase, and its terms.
+        resume: the state of a training that was put down.
+        end: called when all is done.
+
     Attributes:
         iteration: finished iterations.
     """
@@ -85,45 +77,61 @@ class Training(Iterator[Progress]):
         self,
         model: nn.Module,
         groups: list[dict[str, Any]],
-        step: Step,
+        loss: Step,
         batches: Iterable[Batch],
         iterations: int,
         config: TrainConfig,
         device: torch.device,
+        *,
+        phase: Callable[[int], Phase],
         resume: Mapping[str, Tensor] | None = None,
         end: Callable[[], None] = lambda: None,
     ) -> None:
-        self._model, self._step, self._end = model, step, end
-        self._config, self._device = config, device
+        self._model, self._loss, self._phase, self._end = model, loss, phase, end
+        self._config = config
         self._parameters: list[nn.Parameter] = [p for group in groups for p in group["params"]]
         self._rates: list[float] = [group["lr"] for group in groups]
-        self._optimiser = torch.optim.Adam(groups, fused=True)
+        self._on_gpu = device.type == "cuda"
+        if self._on_gpu:  # a graph reads the rate where it lies
+            groups = [{**group, "lr": torch.tensor(group["lr"], device=device)} for group in groups]
+        self._optimiser = torch.optim.Adam(groups, fused=True, capturable=self._on_gpu)
         self._iterations = iterations
         self.iteration = 0
         if resume is not None:
             self._take_up(resume)
-        self._reports = self._run(batches)
+        self._reports = self._run(make_engine(batches, self._step, device))
 
     def __next__(self) -> Progress:
         return next(self._reports)
 
-    def _run(self, batches: Iterable[Batch]) -> Iterator[Progress]:
+    def _run(self, engine: Engine) -> Iterator[Progress]:
         rate = _rate(self._config, self._iterations)
-        for batch in batches:
+        while self.iteration < self._iterations:
             for group, base in zip(self._optimiser.param_groups, self._rates, strict=True):
-                group["lr"] = base * rate(self.iteration)
-            loss, terms, phase = self._step(batch.to(self._device), self.iteration)
-            self._optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self._parameters, self._config.clip)
-            self._optimiser.step()
+                self._set_rate(group, base * rate(self.iteration))
+            phase = self._phase(self.iteration)
+            loss, terms = engine(self.iteration, phase)
             self.iteration += 1
             if self.iteration % REPORT_EVERY == 0 or self.iteration == self._iterations:
-                yield self._report(loss, terms, phase)
+                yield self._report(loss, terms, phase.value)
         self._end()
 
+    def _set_rate(self, group: dict[str, Any], rate: float) -> None:
+        if self._on_gpu:
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+    def _step(self, batch: Batch, phase: Phase) -> tuple[Tensor, Terms]:
+        loss, terms = self._loss(batch, phase)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._parameters, self._config.clip)
+        self._optimiser.step()
+        return loss.detach(), terms
+
     def _report(self, loss: Tensor, terms: Terms, phase: str) -> Progress:
-        value = float(loss.detach())
+        value = float(loss)
         if not math.isfinite(value):
             raise Diverged(f"the loss became {value} at iteration {self.iteration} of {self._iterations}")
         numbers = {name: float(term) for name, term in terms.items()}
@@ -170,12 +178,16 @@ def train_dense(
     """
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def step(batch: Batch, iteration: int) -> tuple[Tensor, Terms, str]:
-        loss = (network(batch.input_BCHW, batch.task_BD) - batch.target_BCHW).abs().mean()
-        return loss, {"l1": loss.detach()}, Phase.OPEN.value
+    compute = pick_compute(config, device)
+
+    def loss(batch: Batch, phase: Phase) -> tuple[Tensor, Terms]:
+        l1 = (network(batch.input_BCHW, batch.task_BD, compute=compute) - batch.target_BCHW).abs().mean()
+        return l1, {"l1": l1.detach()}
 
     groups: list[dict[str, Any]] = [{"params": list(network.parameters()), "lr": config.lr}]
-    return Training(network, groups, step, batches, iterations, config, device, resume)
+    return Training(
+        network, groups, loss, batches, iterations, config, device, phase=lambda _: Phase.OPEN, resume=resume
+    )
 
 
 def phase_at(iteration: int, schedule: Schedule, sharing: bool) -> Phase:
@@ -188,6 +200,13 @@ def phase_at(iteration: int, schedule: Schedule, sharing: bool) -> Phase:
     if share < schedule.agnostic:
         return Phase.JOINT if sharing else Phase.SPECIFIC
     return Phase.FROZEN
+
+
+def freeze(model: MaskedNetwork, objective: Objective, config: TrainConfig, generator: torch.Generator) -> None:
+    """Freeze the architecture, if it is not yet, by tasks drawn as the training draws them."""
+    if not model.is_frozen:
+        relative, sampling = objective.variant.relative, config.sampling
+        model.freeze(draw_tasks(CONSENSUS_TASKS, relative=relative, sampling=sampling, generator=generator))
 
 
 def search(
@@ -214,19 +233,24 @@ def search(
     cost = CostModel(model.network, device)
     sharing = model.searches_sharing or bool(model.fixed_shared_N.any())
 
-    def step(batch: Batch, iteration: int) -> tuple[Tensor, Terms, str]:
-        phase = phase_at(iteration, schedule, sharing)
+    compute = pick_compute(config, device)
+
+    def phase(iteration: int) -> Phase:
+        now = phase_at(iteration, schedule, sharing)
+        if now is Phase.FROZEN and (iteration == 0 or phase_at(iteration - 1, schedule, sharing) is not now):
+            freeze(model, objective, config, generator)
+        return now
+
+    def loss(batch: Batch, phase: Phase) -> tuple[Tensor, Terms]:
         if phase is Phase.OPEN:
-            loss = (model.supernet(batch.input_BCHW, batch.task_BD) - batch.target_BCHW).abs().mean()
-            return loss, {"l1": loss.detach()}, phase.value
-        if phase is Phase.FROZEN and not model.is_frozen:
-            model.freeze(generator)
+            l1 = (model.supernet(batch.input_BCHW, batch.task_BD, compute=compute) - batch.target_BCHW).abs().mean()
+            return l1, {"l1": l1.detach()}
         gates = model.gates(batch.task_BD, phase)
-        restored = model.supernet(batch.input_BCHW, batch.task_BD, gates.effective_BNC, gates.shared_N)
+        restored = model.supernet(batch.input_BCHW, batch.task_BD, gates.effective_BNC, gates.shared_N, compute)
         terms = search_loss(objective, restored, batch.target_BCHW, gates, cost, model.method.effects)
         total = terms.l1 if phase is Phase.FROZEN else terms.total
         shown = {"l1": terms.l1, "r1": terms.r1, "r2": terms.r2, "shared_points": gates.shared_N.sum()}
-        return total, {name: term.detach() for name, term in shown.items()}, phase.value
+        return total, {name: term.detach() for name, term in shown.items()}
 
     groups: list[dict[str, Any]] = [
         {"params": list(model.supernet.parameters()), "lr": config.lr},
@@ -234,10 +258,11 @@ def search(
     ]
 
     def end() -> None:
-        if not model.is_frozen:
-            model.freeze(generator)
+        freeze(model, objective, config, generator)
 
-    training = Training(model, groups, step, batches, schedule.iterations, config, device, resume, end)
+    training = Training(
+        model, groups, loss, batches, schedule.iterations, config, device, phase=phase, resume=resume, end=end
+    )
     model.controller.requires_grad_(not bool(model.is_frozen))
     return training
 
@@ -258,12 +283,19 @@ def finetune(
 
     Raises:
         Diverged: the loss is not finite.
+        RuntimeError: the architecture is not frozen yet.
     """
+    model.require_frozen()
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    compute = pick_compute(config, device)
 
-    def step(batch: Batch, iteration: int) -> tuple[Tensor, Terms, str]:
-        loss = (model(batch.input_BCHW, batch.task_BD) - batch.target_BCHW).abs().mean()
-        return loss, {"l1": loss.detach()}, Phase.FROZEN.value
+    def loss(batch: Batch, phase: Phase) -> tuple[Tensor, Terms]:
+        gates = model.gates(batch.task_BD, phase)
+        restored = model.supernet(batch.input_BCHW, batch.task_BD, gates.effective_BNC, gates.shared_N, compute)
+        l1 = (restored - batch.target_BCHW).abs().mean()
+        return l1, {"l1": l1.detach()}
 
     groups: list[dict[str, Any]] = [{"params": list(model.supernet.parameters()), "lr": config.lr}]
-    return Training(model, groups, step, batches, iterations, config, device, resume)
+    return Training(
+        model, groups, loss, batches, iterations, config, device, phase=lambda _: Phase.FROZEN, resume=resume
+    )

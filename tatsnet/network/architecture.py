@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from tatsnet.network.tasks import ZeroTask
 
 Channels = tuple[int, ...]
 """Sorted indices of the channels kept at one selection point."""
@@ -26,6 +28,7 @@ class NetworkConfig:
     Args:
         width: channels of the skip stream; a multiple of 4, because the tail ends in a PixelShuffle(2).
         blocks: residual blocks.
+        zero_task: `identity` leaves an image as it is at task vector 0; `learned` is the paper's form.
 
     Raises:
         ValueError: a size below its least value, or a width that 4 does not divide.
@@ -33,12 +36,15 @@ class NetworkConfig:
 
     width: int = 64
     blocks: int = 32
+    zero_task: ZeroTask = "identity"
 
     def __post_init__(self) -> None:
         if self.width < 4 or self.width % 4:
             raise ValueError(f"width must be a multiple of 4, at least 4, got {self.width}")
         if self.blocks < 1:
             raise ValueError(f"blocks must be at least 1, got {self.blocks}")
+        if self.zero_task not in ("identity", "learned"):
+            raise ValueError(f"zero_task must be identity or learned, got {self.zero_task!r}")
 
     @property
     def points(self) -> int:
@@ -129,7 +135,7 @@ class Architecture:
     def to_json(self) -> dict[str, Any]:
         """The architecture as plain lists, numbers and strings."""
         return {
-            "network": {"width": self.network.width, "blocks": self.network.blocks},
+            "network": asdict(self.network),
             "shared": self.shared,
             "patterns": [[list(kept) for kept in pattern] for pattern in self.patterns],
             "tasks": [{"task": list(task), "pattern": index} for task, index in self.tasks],
@@ -145,7 +151,7 @@ class Architecture:
         """
         try:
             return Architecture(
-                network=NetworkConfig(width=int(data["network"]["width"]), blocks=int(data["network"]["blocks"])),
+                network=_network(data["network"]),
                 shared=int(data["shared"]),
                 patterns=tuple(as_pattern(pattern) for pattern in data["patterns"]),
                 tasks=tuple((tuple(float(x) for x in t["task"]), int(t["pattern"])) for t in data["tasks"]),
@@ -153,6 +159,11 @@ class Architecture:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not an architecture: {error!r}") from error
+
+
+def _network(data: dict[str, Any]) -> NetworkConfig:
+    width, blocks = int(data["width"]), int(data["blocks"])
+    return NetworkConfig(width=width, blocks=blocks, zero_task=data.get("zero_task", NetworkConfig.zero_task))
 
 
 def as_pattern(kept: Sequence[Sequence[int]]) -> Pattern:

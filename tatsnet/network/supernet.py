@@ -13,7 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tatsnet.network.architecture import NetworkConfig
-from tatsnet.network.gated_blocks import Convolution, gated_blocks, gated_pair
+from tatsnet.network.compute import EXACT, Compute
+from tatsnet.network.compute import cast as in_precision
+from tatsnet.network.gated_blocks import Convolution, gated_blocks, gated_blocks_by_kernels, gated_pair
+from tatsnet.network.tasks import ZeroTask, onset
 
 MEAN_TASK = 0.5
 """Where a shared block's residual scaling is fixed: it folds into the convolution, so the module is gone."""
@@ -78,8 +81,17 @@ class SuperNetwork(nn.Module):
         scale, fixed = with_mean.split_with_sizes([len(task_BD), 1])
         return torch.lerp(scale, fixed, shared_N[3 : 3 * blocks + 1 : 3, None].to(scale.dtype))
 
+    def residual_scale(self, task_BD: Tensor) -> Tensor:
+        """The global residual's scale by colour, B x 3."""
+        return residual_scale(task_BD, self.global_scale.weight, self.global_scale.bias, self.config.zero_task)
+
     def forward(
-        self, image_BCHW: Tensor, task_BD: Tensor, gates_BNC: Tensor | None = None, shared_N: Tensor | None = None
+        self,
+        image_BCHW: Tensor,
+        task_BD: Tensor,
+        gates_BNC: Tensor | None = None,
+        shared_N: Tensor | None = None,
+        compute: Compute = EXACT,
     ) -> Tensor:
         """Restore.
 
@@ -88,35 +100,53 @@ class SuperNetwork(nn.Module):
             task_BD: task vectors in [0, 1].
             gates_BNC: 1 keeps a channel, 0 removes it; None keeps all.
             shared_N: True where a selection point is task-agnostic; None shares nothing.
+            compute: precision of the convolutions.
 
         Returns:
-            The restored image, the input's shape; not clamped.
+            The restored image, the input's shape and precision; not clamped.
         """
         height, width = image_BCHW.shape[-2:]
         padded = pad_even(image_BCHW)
-        residual = self._residual(padded, self.scales(task_BD, shared_N), gates_BNC)
-        restored: Tensor = padded + self.global_scale(task_BD)[..., None, None] * residual
+        residual = self._residual(padded, self.scales(task_BD, shared_N), gates_BNC, compute)
+        restored: Tensor = padded + self.residual_scale(task_BD)[..., None, None] * residual
         return restored[..., :height, :width]
 
-    def _residual(self, image: Tensor, scales_BKC: Tensor, gates_BNC: Tensor | None) -> Tensor:
-        stream = self.head(image - MEAN_COLOUR)
-        blocks = cast(Sequence[Block], self.blocks)
+    def _residual(self, image: Tensor, scales_BKC: Tensor, gates_BNC: Tensor | None, compute: Compute) -> Tensor:
+        dtype = compute.dtype or image.dtype
+        head, *inner, tail, up, out = self._convolutions(dtype)
+        stream = F.conv2d((image - MEAN_COLOUR).to(dtype), *head, stride=2, padding=1)
         if gates_BNC is None:
-            for block, scale in zip(blocks, scales_BKC[..., None, None].unbind(1), strict=True):
-                stream = torch.addcmul(stream, block.conv2(F.relu(block.conv1(stream))), scale)
+            block = compute.kernel(dense_block)
+            scales = scales_BKC.to(dtype)[..., None, None].unbind(1)
+            for first, second, scale in zip(inner[::2], inner[1::2], scales, strict=True):
+                stream = block(stream, *first, *second, scale)
         else:
             before_BNC, up_B1C = gates_BNC.split_with_sizes([gates_BNC.shape[1] - 1, 1], dim=1)
-            convolutions = [_tensors(conv) for block in blocks for conv in (block.conv1, block.conv2)]
-            stream = gated_blocks(stream, before_BNC, scales_BKC, convolutions)
-        shuffled = F.pixel_shuffle(self.tail(stream), 2)
+            blocks = gated_blocks_by_kernels if compute.compiled else gated_blocks
+            stream = blocks(stream, before_BNC, scales_BKC, inner)
+        shuffled = F.pixel_shuffle(F.conv2d(stream, *tail, padding=1), 2)
         if gates_BNC is None:
-            out: Tensor = self.out(F.relu(self.up(shuffled)))
-            return out
-        return gated_pair(shuffled, up_B1C.squeeze(1), _tensors(self.up), _tensors(self.out))
+            return F.conv2d(F.relu(F.conv2d(shuffled, *up, padding=1)), *out, padding=1)
+        return gated_pair(shuffled, up_B1C.squeeze(1), up, out)
+
+    def _convolutions(self, dtype: torch.dtype) -> list[Convolution]:
+        blocks = cast(Sequence[Block], self.blocks)
+        inner = [conv for block in blocks for conv in (block.conv1, block.conv2)]
+        convs = [self.head, *inner, self.tail, self.up, self.out]
+        flat = in_precision([cast(Tensor, part) for conv in convs for part in (conv.weight, conv.bias)], dtype)
+        return list(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _tensors(conv: nn.Conv2d) -> Convolution:
-    return conv.weight, cast(Tensor, conv.bias)
+def dense_block(stream: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, scale: Tensor) -> Tensor:
+    """Convolution, ReLU, convolution, scale, skip."""
+    added = F.conv2d(F.relu(F.conv2d(stream, w1, b1, padding=1)), w2, b2, padding=1)
+    return torch.addcmul(stream, added, scale)
+
+
+def residual_scale(task_BD: Tensor, weight: Tensor, bias: Tensor, zero_task: ZeroTask) -> Tensor:
+    """Global scale of the residual (paper section 7.3), B x 3: 0 at task vector 0 where that is the identity."""
+    scale = F.linear(task_BD, weight, bias)
+    return scale * onset(task_BD) if zero_task == "identity" else scale
 
 
 def pad_even(image_BCHW: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 
 from tatsnet.network.architecture import Pattern
 from tatsnet.network.slicing import split, travelling
+from tatsnet.network.tasks import LEVELS
 from tatsnet.pruned.network import Parts
 from tatsnet.runtimes.onnx.graph import SectionGraph
 from tatsnet.runtimes.onnx.nodes import Nodes, Sides
@@ -74,6 +75,10 @@ def _write_pattern(parts: Parts, pattern: Pattern, tensors: Tensors, path: Path)
     graph = SectionGraph(nodes, convs, pattern, incoming, tensors, image)
     weight, bias = (nodes.weights(parts.control[f"global_scale.{kind}"]) for kind in ("weight", "bias"))
     scale = nodes.add("Add", nodes.add("MatMul", weight, "task"), bias)
+    if parts.architecture.network.zero_task == "identity":
+        steps = nodes.add("Mul", "task", nodes.weights(torch.tensor(LEVELS, dtype=parts.dtype)))
+        most = nodes.add("ReduceMax", steps, nodes.integers(0), keepdims=1)
+        scale = nodes.add("Mul", scale, nodes.add("Min", most, nodes.weights(torch.ones((), dtype=parts.dtype))))
     scale = nodes.add("Reshape", scale, nodes.integers(1, -1, 1, 1))
     residual = nodes.add("Mul", graph.hidden if convs and graph.hidden else "hidden", scale)
     size = nodes.add("Shape", "image", start=2)

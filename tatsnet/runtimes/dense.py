@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tatsnet.network.architecture import convolutions
 from tatsnet.network.slicing import slice_section, with_scales
-from tatsnet.network.supernet import SuperNetwork, pad_even
+from tatsnet.network.supernet import SuperNetwork, pad_even, residual_scale
 from tatsnet.network.tasks import Task, check_task
 from tatsnet.runtimes.api import Compiled, Runtime
 from tatsnet.runtimes.torch.layers import start
@@ -42,7 +42,7 @@ class DenseRestorer:
         def section(task: Task) -> Compiled:
             return runtime.compile(convs, pattern, (), with_scales(tensors, task))
 
-        self._section, self._runtime = section, runtime
+        self._section, self._runtime, self._zero_task = section, runtime, config.zero_task
         self._scale_weight, self._scale_bias = (
             weights[f"global_scale.{kind}"].to(runtime.device) for kind in ("weight", "bias")
         )
@@ -63,5 +63,5 @@ class DenseRestorer:
         for task in map(check_task, tasks):
             task_D = image.new_tensor(task)
             hidden = self._section(task)(start(image), task_D).hidden_BCHW
-            scale = self._scale_weight @ task_D + self._scale_bias
+            scale = residual_scale(task_D, self._scale_weight, self._scale_bias, self._zero_task)
             yield self._runtime.add_scaled(image, scale, hidden)[..., :height, :width]

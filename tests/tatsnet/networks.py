@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from tatsnet.method.masked import MaskedNetwork
+from tatsnet.method.masked import CONSENSUS_TASKS, MaskedNetwork
 from tatsnet.method.settings import MethodConfig
 from tatsnet.network.architecture import NetworkConfig
 
@@ -43,8 +44,13 @@ def frozen_network(
         bias.copy_(preference + 0.3 * torch.randn(bias.shape, generator=generator))
         for weight in model.supernet.parameters():
             weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
-    model.freeze(generator)
+    model.freeze(some_tasks(generator))
     return model
+
+
+def some_tasks(generator: torch.Generator) -> Tensor:
+    """Tasks for a consensus, uniform."""
+    return torch.rand(CONSENSUS_TASKS, 3, generator=generator)
 
 
 def random_tasks(count: int, seed: int = 0) -> list[tuple[float, float, float]]:

@@ -14,6 +14,7 @@ from tatsnet.method.masked import MaskedNetwork, Phase
 from tatsnet.method.settings import MethodConfig
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.supernet import SuperNetwork
+from tests.tatsnet.networks import some_tasks
 
 TINY = NetworkConfig(width=8, blocks=2)
 IMAGE = torch.rand(2, 3, 7, 9, generator=torch.Generator().manual_seed(1))
@@ -30,7 +31,7 @@ def masked(*, frozen: bool, sharing: bool = True, method: MethodConfig | None = 
     model = MaskedNetwork(TINY, method, gamma=0.7, sharing=sharing, generator=generator)
     model.gates(torch.rand(4, 3, generator=generator), Phase.JOINT)
     if frozen:
-        model.freeze(generator)
+        model.freeze(some_tasks(generator))
     return model
 
 

@@ -14,6 +14,7 @@ from tatsnet.method.masked import MaskedNetwork, Phase, to_pattern
 from tatsnet.method.settings import MethodConfig
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.flops import CostModel
+from tests.tatsnet.networks import some_tasks
 
 NETWORK = NetworkConfig(width=8, blocks=2)  # 9 selection points
 GRID = [d.task for d in evaluation_grid()]
@@ -99,7 +100,7 @@ def test_a_shared_gate_passes_the_gradient_on_to_every_task() -> None:
 def test_the_last_points_may_be_kept_task_specific(specific: int, left: int) -> None:
     model = with_agreement(masked(specific_points=specific), 9)
     assert int(model.gates(tasks(), Phase.JOINT).shared_N.sum()) == left
-    model.freeze(seeded())
+    model.freeze(some_tasks(seeded()))
     assert model.shared == left
 
 
@@ -107,7 +108,7 @@ def test_tsnet_never_shares() -> None:
     model = masked(sharing=False)
     for _ in range(30):
         assert not model.gates(torch.zeros(4, 3), Phase.JOINT).shared_N.any()
-    model.freeze(seeded())
+    model.freeze(some_tasks(seeded()))
     assert model.shared == 0
     assert not model.gates(tasks(), Phase.FROZEN).shared_N.any()
     assert model.architecture(GRID).shared == 0
@@ -123,7 +124,7 @@ def test_a_fixed_number_of_shared_points_without_pruning(points: int) -> None:
         gates = model.gates(tasks(), phase)
         assert int(gates.shared_N.sum()) == points
         assert gates.task_BNC.min() == 1
-    model.freeze(seeded())
+    model.freeze(some_tasks(seeded()))
     gates = model.gates(tasks(), Phase.FROZEN)
     assert gates.effective_BNC.min() == 1
     found = model.architecture(GRID)
@@ -139,7 +140,7 @@ def test_an_open_architecture_is_not_used_as_a_found_one() -> None:
 def test_freezing_settles_the_mean_preference_and_the_slow_averages_phi() -> None:
     model = with_agreement(masked(), 4)
     model.consensus.agreement_N.zero_()  # the last batches disagreed: that is chance
-    model.freeze(seeded())
+    model.freeze(some_tasks(seeded()))
     assert model.shared == 4
     many = model.controller(torch.rand(20_000, 3, generator=seeded(9))).detach()
     error = many.std(0) / 2048**0.5
@@ -148,7 +149,7 @@ def test_freezing_settles_the_mean_preference_and_the_slow_averages_phi() -> Non
 
 def test_frozen_gates_are_constant() -> None:
     model = with_agreement(masked(), 4)
-    model.freeze(seeded())
+    model.freeze(some_tasks(seeded()))
     before = buffers(model)
     first = model.gates(tasks(), Phase.FROZEN)
     for seed in range(5):
@@ -162,7 +163,7 @@ def test_frozen_gates_are_constant() -> None:
 
 def test_a_gate_does_not_depend_on_its_neighbours_in_the_batch() -> None:
     model = with_agreement(masked(), 4)
-    model.freeze(seeded())
+    model.freeze(some_tasks(seeded()))
     together = model.gates(tasks(), Phase.FROZEN).effective_BNC
     alone = torch.cat([model.gates(t[None], Phase.FROZEN).effective_BNC for t in tasks()])
     assert torch.equal(together, alone)
@@ -171,7 +172,7 @@ def test_a_gate_does_not_depend_on_its_neighbours_in_the_batch() -> None:
 @pytest.mark.parametrize("points", [0, 1, 4, 7, 9])
 def test_patterns_agree_at_the_shared_points(points: int) -> None:
     model = with_agreement(masked(), points)
-    model.freeze(seeded())
+    model.freeze(some_tasks(seeded()))
     patterns = model.patterns(GRID)
     assert model.shared == points
     assert len({pattern[:points] for pattern in patterns}) == 1
@@ -191,7 +192,7 @@ TIED = [(group, points) for group in (1, 4) for points in (0, 1, 2, 3, 4, 7, 8, 
 def test_a_tied_section_has_one_set_of_the_streams_channels(group: int, points: int, phase: Phase) -> None:
     model = with_agreement(masked(tied=True, group=group), points)
     if phase is Phase.FROZEN:
-        model.freeze(seeded())
+        model.freeze(some_tasks(seeded()))
     gates = model.gates(tasks(), phase)
     shared = int(gates.shared_N.sum())
     part = shared - 1 if shared % 3 == 2 and shared < 8 else shared
@@ -236,7 +237,7 @@ def test_every_point_of_a_tied_stream_hears_the_loss(group: int, points: int) ->
 def test_a_tied_network_costs_less_with_every_lower_preference(group: int) -> None:
     """FLOPs never rise when a channel's preferences fall at every point, whatever else is tied to it."""
     model = with_agreement(masked(tied=True, group=group), 4)
-    model.freeze(seeded())
+    model.freeze(some_tasks(seeded()))
     cost, last = CostModel(NETWORK), float("inf")
     bias = model.controller.layers[-1].bias
     for _ in range(12):
@@ -266,7 +267,7 @@ def test_canonical_patterns_leave_the_function_unchanged(points: int, seed: int)
     with torch.no_grad():
         for parameter in model.supernet.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=seeded(seed), dtype=torch.float64))
-    model.freeze(seeded(seed))
+    model.freeze(some_tasks(seeded(seed)))
     task = torch.tensor(GRID, dtype=torch.float64)
     image = torch.rand(1, 3, 9, 12, generator=seeded(5), dtype=torch.float64).expand(27, -1, -1, -1)
     smaller = torch.zeros(27, 9, 8, dtype=torch.float64)
@@ -293,7 +294,7 @@ def test_what_is_saved_beside_the_weights() -> None:
 
 def test_a_frozen_model_is_saved_and_loaded_whole() -> None:
     model, other = with_agreement(masked(), 4), masked(spread=0.1)
-    model.freeze(seeded())
+    model.freeze(some_tasks(seeded()))
     other.load_state_dict(model.state_dict())
     image = torch.rand(6, 3, 7, 9, generator=seeded(2))
     assert torch.equal(model(image, tasks()), other(image, tasks()))

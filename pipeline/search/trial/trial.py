@@ -14,11 +14,12 @@ import torch
 
 from pipeline.search.study.space import Point
 from tatsnet.data.degradation import evaluation_grid
-from tatsnet.data.pairs import PairSampler, PhotoPack, batches
+from tatsnet.data.pairs import PhotoPack
 from tatsnet.method.checkpoint import save_masked
+from tatsnet.method.engine import pick_device, training_batches
 from tatsnet.method.masked import MaskedNetwork
 from tatsnet.method.settings import MethodConfig, Schedule, TrainConfig
-from tatsnet.method.training import ITERATION, Progress, pick_device, search
+from tatsnet.method.training import ITERATION, Progress, freeze, search
 from tatsnet.network.architecture import Architecture, NetworkConfig, dumps
 from tatsnet.network.flops import effect_cost
 from tatsnet.quality.evaluation import DEAD_RANGE, EvalPhoto, Response, oracle_psnr, response
@@ -89,14 +90,15 @@ class Trial:
             job.network, job.method, gamma=point.gamma, sharing=objective.variant.shares, generator=generator
         )
         self.model.supernet.load_state_dict(dict(job.warm))
-        sampler = PairSampler(
+        ready = training_batches(
             job.pack,
-            patch=job.train.patch,
-            batch=job.train.batch,
+            job.train,
             relative=objective.variant.relative,
             seed=seed + 1,
+            start=done,
+            stop=job.schedule.iterations,
+            device=self.device,
         )
-        ready = batches(sampler, done, job.schedule.iterations, job.train.workers)
         self._training = search(
             self.model, objective, ready, job.schedule, job.train, self.device, generator, resume=state
         )
@@ -122,8 +124,7 @@ class Trial:
     def score(self) -> dict[str, float]:
         """Validation PSNR and costs as they would be if the search ended here; the trial goes on as if unseen."""
         model = copy.deepcopy(self.model)
-        if not model.is_frozen:
-            model.freeze(torch.Generator().manual_seed(self._seed))
+        freeze(model, self.point.objective(), self.job.train, torch.Generator().manual_seed(self._seed))
         return self._figures(model, model.architecture(GRID))
 
     def measure(self) -> dict[str, Any]:

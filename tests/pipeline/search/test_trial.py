@@ -29,6 +29,7 @@ from tatsnet.network.tasks import AXES
 from tatsnet.quality.evaluation import DEAD_RANGE, Response, oracle_psnr
 from tatsnet.timing.latency_model import LatencyTable
 from tests.pipeline.search.jobs import make_job
+from tests.tatsnet.networks import some_tasks
 
 NETWORK = NetworkConfig(width=8, blocks=2)
 TABLE = LatencyTable(
@@ -208,7 +209,7 @@ class TestTrial:
     def test_device_hours_are_seconds_times_its_devices(self, measured: dict[str, Any], trained: Trial) -> None:
         assert measured["device_hours"] == pytest.approx(measured["seconds"] / 3600)
         gpu = Trial(replace(trained.job, gpus=0.5, cpus=4.0), POINT, seed=0)
-        gpu.model.freeze(torch.Generator().manual_seed(0))
+        gpu.model.freeze(some_tasks(torch.Generator().manual_seed(0)))
         figures = gpu.measure()
         assert figures["device_hours"] == pytest.approx(0.5 * figures["seconds"] / 3600)
 
