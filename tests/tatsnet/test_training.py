@@ -190,7 +190,7 @@ def test_each_phase_moves_what_it_should_and_nothing_else(ready: list[Batch]) ->
     assert [same(a, b) for a, b in pairwise(consensus)] == [True, False, False, False, True]
     assert not any(p.requires_grad for p in model.controller.parameters())
     assert bool(model.is_frozen)
-    assert len(gates) == 24
+    assert len(gates) == 25
     assert all(torch.equal(a, b) for a, b in pairwise(gates))
     assert gates[0].min() == 0  # something was pruned
 
