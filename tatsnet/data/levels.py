@@ -54,7 +54,7 @@ def draw_tasks(count: int, *, relative: bool, sampling: Sampling, generator: tor
 
 def task_between(worse_BD: Tensor, better_BD: Tensor) -> Tensor:
     """The task vectors that lead from one level to another (eq. 13), float32."""
-    return (worse_BD - better_BD) / torch.tensor(LEVELS, dtype=torch.float32).to(worse_BD.device)
+    return (worse_BD - better_BD) / _top(worse_BD.device).float()
 
 
 class _Draw:

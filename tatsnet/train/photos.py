@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,10 @@ def read_photos(folder: Path, patch: int, tell: Callable[[str], None]) -> list[t
         OSError: the folder cannot be read.
     """
     photos = []
-    for path in list_images(folder):
-        pixels = read_photo(path).rgb_HWC
-        image: Image = pixels if pixels.dtype == np.uint8 else to_uint8(pixels)  # type: ignore[assignment]
+    paths = list_images(folder)
+    with ThreadPoolExecutor() as pool:  # decoders let go of the interpreter
+        images = list(pool.map(_read, paths))
+    for path, image in zip(paths, images, strict=True):
         if min(image.shape[:2]) < patch:
             tell(f"{path.name} is left out: {image.shape[1]}x{image.shape[0]} holds no patch of {patch} pixels")
         else:
@@ -34,6 +36,11 @@ def read_photos(folder: Path, patch: int, tell: Callable[[str], None]) -> list[t
     if not photos:
         raise ValueError(f"{folder} holds no photo of at least {patch}x{patch} pixels")
     return photos
+
+
+def _read(path: Path) -> Image:
+    pixels = read_photo(path).rgb_HWC
+    return pixels if pixels.dtype == np.uint8 else to_uint8(pixels)  # type: ignore[return-value]
 
 
 def split(photos: Sequence[tuple[str, Image]], valid: int, seed: int) -> tuple[PhotoPack, tuple[EvalPhoto, ...]]:
