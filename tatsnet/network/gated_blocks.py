@@ -6,15 +6,13 @@ Shapes: B batch, C channels, H height, W width, K blocks, N selection points.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-
-from tatsnet.network.compute import Compute
 
 Convolution = tuple[Tensor, Tensor]
 """Weight and bias."""
@@ -45,10 +43,14 @@ def gated_blocks(
 
 
 def gated_blocks_by_kernels(
-    stream_BCHW: Tensor, gates_BNC: Tensor, scales_BKC: Tensor, convolutions: Sequence[Convolution]
+    stream_BCHW: Tensor,
+    gates_BNC: Tensor,
+    scales_BKC: Tensor,
+    convolutions: Sequence[Convolution],
+    block: Callable[..., Tensor],
 ) -> Tensor:
-    """The same as `gated_blocks`, block by block, each compiled: for a GPU, where it is faster."""
-    blocks, block = scales_BKC.shape[1], Compute(compiled=True).kernel(gated_block)
+    """The same as `gated_blocks`, block by block; `block` is `gated_block`, compiled for a GPU, where it is faster."""
+    blocks = scales_BKC.shape[1]
     gates = _each(gates_BNC, stream_BCHW.dtype)
     scales = _each(scales_BKC * gates_BNC[:, 3 : 3 * blocks + 1 : 3], stream_BCHW.dtype)
     stream = stream_BCHW * gates[0]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.compute import EXACT, Compute
 from tatsnet.network.compute import cast as in_precision
-from tatsnet.network.gated_blocks import Convolution, gated_blocks, gated_blocks_by_kernels, gated_pair
+from tatsnet.network.gated_blocks import Convolution, gated_block, gated_blocks, gated_blocks_by_kernels, gated_pair
 from tatsnet.network.tasks import ZeroTask, onset
 
 MEAN_TASK = 0.5
@@ -116,14 +116,17 @@ class SuperNetwork(nn.Module):
         head, *inner, tail, up, out = self._convolutions(dtype)
         stream = F.conv2d((image - MEAN_COLOUR).to(dtype), *head, stride=2, padding=1)
         if gates_BNC is None:
-            block = compute.kernel(dense_block)
+            plain = compute.kernel(dense_block)
             scales = scales_BKC.to(dtype)[..., None, None].unbind(1)
             for first, second, scale in zip(inner[::2], inner[1::2], scales, strict=True):
-                stream = block(stream, *first, *second, scale)
+                stream = plain(stream, *first, *second, scale)
         else:
             before_BNC, up_B1C = gates_BNC.split_with_sizes([gates_BNC.shape[1] - 1, 1], dim=1)
-            blocks = gated_blocks_by_kernels if compute.compiled else gated_blocks
-            stream = blocks(stream, before_BNC, scales_BKC, inner)
+            if compute.compiled:
+                block = compute.kernel(gated_block)
+                stream = gated_blocks_by_kernels(stream, before_BNC, scales_BKC, inner, block)
+            else:
+                stream = gated_blocks(stream, before_BNC, scales_BKC, inner)
         shuffled = F.pixel_shuffle(F.conv2d(stream, *tail, padding=1), 2)
         if gates_BNC is None:
             return F.conv2d(F.relu(F.conv2d(shuffled, *up, padding=1)), *out, padding=1)

@@ -88,7 +88,7 @@ def run(job: Job, tell: Callable[[str], None], seconds: float = float("inf")) ->
 
     Args:
         tell: shows a line to the user.
-        seconds: after so many the training is put down.
+        seconds: after so many the training is put down; its network as it is lies in the folder too.
 
     Returns:
         PSNR of the validation crops in dB, `input_psnr_db` and `psnr_db`; None when the training was put down.
@@ -110,9 +110,10 @@ def run(job: Job, tell: Callable[[str], None], seconds: float = float("inf")) ->
     pack, valid = split(photos, job.valid, job.train.seed)
     kept = Kept(job.out / CHECKPOINT, tell)
     made = _make(job, pack, kept)
-    if not _follow(job, made.training, kept, tell, began + seconds):
-        return None
+    finished = _follow(job, made.training, kept, tell, began + seconds)
     made.save(job.out / NETWORK)
+    if not finished:
+        return None
     write_atomically(job.out / CURVE, json.dumps(kept.curve).encode())
     figures = _measure(made.model, valid)
     write_atomically(job.out / FIGURES, json.dumps(figures, indent=2).encode())
