@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 from PIL.ExifTags import IFD
@@ -20,6 +20,8 @@ _THUMBNAIL_START, _THUMBNAIL_BYTES = 513, 514
 _SIZES = {256: 0, 257: 1}
 _EXIF_SIZES = {40962: 0, 40963: 1}
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 282, 283, 296
+_CENTIMETRE, _INCH = 3, 2.54
+_MOST_PER_INCH = 1e6
 _FORMATS = {3: "H", 4: "I"}
 
 
@@ -76,6 +78,28 @@ def with_resolution(block: bytes | None, resolution: tuple[float, float]) -> byt
     return exif.tobytes().removeprefix(HEAD)
 
 
+def resolution(block: bytes) -> tuple[float, float] | None:
+    """Pixels per inch, across and down, that an EXIF block names; None where it names none or cannot be read."""
+    exif = Image.Exif()
+    try:
+        exif.load(block)
+        return per_inch(exif.get(_X_RESOLUTION), exif.get(_Y_RESOLUTION), exif.get(_UNIT))
+    except Exception:  # blocks that editors write are broken in every imaginable way
+        return None
+
+
+def per_inch(across: Any, down: Any, unit: Any) -> tuple[float, float] | None:
+    """Pixels per inch of two numbers and a unit as tag 296 has it; None where they say nothing."""
+    try:
+        values = float(across), float(down)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    if unit not in (None, 2, _CENTIMETRE) or not all(0 < value < _MOST_PER_INCH for value in values):
+        return None
+    scale = _INCH if unit == _CENTIMETRE else 1.0
+    return values[0] * scale, values[1] * scale
+
+
 def from_tags(data: bytes, offset: int, left_out: frozenset[int]) -> bytes | None:
     """The tags of a TIFF file's directory as an EXIF block; None where there are none.
 
@@ -85,6 +109,7 @@ def from_tags(data: bytes, offset: int, left_out: frozenset[int]) -> bytes | Non
         left_out: tags that do not belong into the block.
     """
     exif = Image.Exif()
+    exif.endian, exif.bigtiff = ("<" if data[:2] == b"II" else ">"), 43 in data[2:4]
     exif.load_from_fp(io.BytesIO(data), offset)
     for inner in (IFD.Exif, IFD.GPSInfo):
         if inner in exif:
@@ -93,29 +118,34 @@ def from_tags(data: bytes, offset: int, left_out: frozenset[int]) -> bytes | Non
         if tag in left_out:
             del exif[tag]
     _keep_letters(exif)
+    exif.bigtiff = False
     return exif.tobytes().removeprefix(HEAD) if len(exif) else None
 
 
-def directory(block: bytes, tag: int, offset: int) -> bytes | None:
-    """One of the inner directories of an EXIF block, as bytes for a little-endian TIFF file; None where there is none.
+def tags(block: bytes) -> dict[int, Any]:
+    """The tags of an EXIF block, as Pillow writes them; those of its inner directories in dictionaries.
 
-    Args:
-        block: the EXIF block.
-        tag: `IFD.Exif` or `IFD.GPSInfo`.
-        offset: where in the file the bytes will lie.
+    Raises:
+        ValueError: the block cannot be read, or not be written as a TIFF file's directory.
     """
-    exif = Image.Exif()
-    exif.load(block)
-    inner = exif.get_ifd(tag)
-    if not inner:
-        return None
-    _keep_letters(inner)
-    if IFD.Interop in inner:
-        inner[IFD.Interop] = exif.get_ifd(IFD.Interop)
-    made = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
-    for name, value in inner.items():
-        made[name] = value
-    return bytes(made.tobytes(offset))
+    try:
+        exif = Image.Exif()
+        exif.load(block)
+        for inner in (IFD.Exif, IFD.GPSInfo):
+            if inner in exif:
+                found = exif.get_ifd(inner)
+                if IFD.Interop in found:
+                    found[IFD.Interop] = exif.get_ifd(IFD.Interop)
+                _keep_letters(found)
+                exif[inner] = found
+        _keep_letters(exif)
+        found = {tag: value for tag, value in exif.items() if value != {}}
+        directory = ImageFileDirectory_v2(b"II*\0\x08\0\0\0")
+        directory.update(found)
+        directory.tobytes(8)
+    except Exception as error:  # blocks that editors write are broken in every imaginable way
+        raise ValueError(f"the EXIF block cannot be written as TIFF tags ({error})") from error
+    return found
 
 
 def _keep_letters(tags: Image.Exif | dict[int, object]) -> None:

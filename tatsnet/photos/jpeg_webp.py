@@ -95,19 +95,22 @@ def _metadata(image: Image.Image) -> tuple[int, Metadata, list[str]]:
     """The orientation, what the file says beside its pixels, and what of it cannot be read."""
     info, unread, orientation = image.info, [], 1
     block: bytes | None = info.get("exif")
+    in_exif: tuple[float, float] | None = None
     if block is not None:
         try:
             block = block.removeprefix(exif.HEAD)
             orientation = exif.orientation(block)
             size = image.size[::-1] if orientation > 4 else image.size
             block = exif.upright(block, size)
+            in_exif = exif.resolution(block)
         except (ValueError, struct.error):
             orientation, block = 1, None
             unread.append("its EXIF block is damaged and was left out")
     xmp, comment = info.get("xmp"), info.get("comment")
     resources = info.get("photoshop")
     records = resources.get(iptc.RESOURCE) if isinstance(resources, dict) else None
-    resolution = _resolution(info.get("dpi"))
+    across, down = info.get("dpi") or (None, None)
+    resolution = exif.per_inch(across, down, None) or in_exif
     metadata = Metadata(
         icc=info.get("icc_profile") or None,
         exif=block,
@@ -117,11 +120,3 @@ def _metadata(image: Image.Image) -> tuple[int, Metadata, list[str]]:
         resolution=resolution[::-1] if resolution and orientation > 4 else resolution,
     )
     return orientation, metadata, unread
-
-
-def _resolution(values: Any) -> tuple[float, float] | None:
-    try:
-        across, down = (float(value) for value in values)
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return (across, down) if 0 < min(across, down) and max(across, down) < 1e6 else None

@@ -6,6 +6,8 @@ import dataclasses
 import re
 from dataclasses import dataclass
 
+from tatsnet.photos import exif
+
 GREY_PROFILE = b"GRAY"
 JPEG_EXIF_LIMIT = 65_533 - 2
 JPEG_XMP_LIMIT = 65_533 - 31
@@ -81,6 +83,9 @@ def fitted(kind: str, metadata: Metadata, *, grey: bool) -> tuple[Metadata, tupl
             if len(getattr(kept, field) or b"") > limit:
                 lost.append(f"its {name} of more than 64 KiB")
                 kept = dataclasses.replace(kept, **{field: None})  # type: ignore[arg-type]
+    if kind == "TIFF" and kept.exif is not None and not _has_tags(kept.exif):
+        lost.append("its EXIF, which is damaged")
+        kept = dataclasses.replace(kept, exif=None)
     if kind in ("TIFF", "WEBP") and kept.comment is not None:
         lost.append("its comment")
         kept = dataclasses.replace(kept, comment=None)
@@ -91,3 +96,10 @@ def fitted(kind: str, metadata: Metadata, *, grey: bool) -> tuple[Metadata, tupl
         lost.append("its grey colour profile")
         kept = dataclasses.replace(kept, icc=None)
     return kept, tuple(lost)
+
+
+def _has_tags(block: bytes) -> bool:
+    try:
+        return bool(exif.tags(block))
+    except ValueError:
+        return False

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import imagecodecs
@@ -105,48 +106,45 @@ def _is_extra(name: bytes) -> bool:
 
 def _metadata(extra: list[_Found], width: int, height: int) -> tuple[int, Metadata, list[str]]:
     """The orientation, what the chunks beside the pixels say, and the names of those that cannot be read."""
-    values: dict[str, object] = {}
-    chunks: list[Chunk] = []
-    unread: list[str] = []
-    orientation = 1
+    said, unread, orientation = Metadata(), [], 1
     for chunk in extra:
         try:
             match chunk.name:
                 case b"iCCP":
-                    values["icc"] = _inflated(chunk.body[chunk.body.index(b"\0") + 2 :])
+                    said = replace(said, icc=_inflated(chunk.body[chunk.body.index(b"\0") + 2 :]))
                 case b"eXIf":
                     block = chunk.body.removeprefix(exif.HEAD)
                     orientation = exif.orientation(block)
                     size = (height, width) if orientation > 4 else (width, height)
-                    values["exif"] = exif.upright(block, size)
+                    said = replace(said, exif=exif.upright(block, size))
                 case b"pHYs":
                     across, down, unit = struct.unpack(">IIB", chunk.body)
                     if unit == 1 and across and down:
-                        values["resolution"] = (across * _INCH, down * _INCH)
-                case b"tEXt" | b"zTXt" | b"iTXt":
-                    _read_text(chunk, values, chunks)
+                        said = replace(said, resolution=(across * _INCH, down * _INCH))
+                case name if name in TEXT_CHUNKS:
+                    said = _with_text(said, chunk)
                 case name if name in COLOUR_CHUNKS:
-                    chunks.append((name, chunk.body))
-        except (ValueError, struct.error, zlib.error):
+                    said = replace(said, chunks=(*said.chunks, (name, chunk.body)))
+        except (ValueError, IndexError, struct.error, zlib.error):
             unread.append(chunk.name.decode("ascii"))
-    if orientation > 4 and "resolution" in values:
-        values["resolution"] = values["resolution"][::-1]  # type: ignore[index]
-    return orientation, Metadata(**values, chunks=tuple(chunks)), unread  # type: ignore[arg-type]
+    resolution = said.resolution or (exif.resolution(said.exif) if said.exif is not None else None)
+    if resolution and orientation > 4:
+        resolution = resolution[::-1]
+    return orientation, replace(said, resolution=resolution), unread
 
 
-def _read_text(chunk: _Found, values: dict[str, object], chunks: list[Chunk]) -> None:
+def _with_text(said: Metadata, chunk: _Found) -> Metadata:
+    """With a text: XMP, IPTC and the comment where they have a place of their own, others as they are."""
     key, _, rest = chunk.body.partition(b"\0")
     if key == _XMP and chunk.name == b"iTXt":
-        is_packed = rest[0] == 1
         packet = rest[2:].split(b"\0", 2)[2]
-        values["xmp"] = upright_xmp(_inflated(packet) if is_packed else packet)
-    elif key == iptc.RAW_PROFILE.encode():
+        return replace(said, xmp=upright_xmp(_inflated(packet) if rest[0] == 1 else packet))
+    if key == iptc.RAW_PROFILE.encode():
         text = _inflated(rest[1:]) if chunk.name == b"zTXt" else rest
-        values["iptc"] = iptc.from_text(text.decode("latin-1"))
-    elif key == _COMMENT.encode() and chunk.name == b"tEXt" and "comment" not in values:
-        values["comment"] = rest
-    else:
-        chunks.append((chunk.name, chunk.body))
+        return replace(said, iptc=iptc.from_text(text.decode("latin-1")))
+    if key == _COMMENT.encode() and chunk.name == b"tEXt" and said.comment is None:
+        return replace(said, comment=rest)
+    return replace(said, chunks=(*said.chunks, (chunk.name, chunk.body)))
 
 
 def _inflated(data: bytes) -> bytes:

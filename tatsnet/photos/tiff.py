@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 from PIL import Image
-from PIL.ExifTags import IFD
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from tatsnet.photos import exif
 from tatsnet.photos.decoded import DamagedImageError, Decoded, UnsupportedImageError, check_size
@@ -24,11 +24,11 @@ from tatsnet.photos.tiff_pages import photo_page
 
 HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
+_HEAD = b"II*\0\x08\0\0\0"
 _LEVEL = 3
 _XMP, _IPTC, _ICC, _PHOTOSHOP = 700, 33723, 34675, 34377
+_STRIPS = 273
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 282, 283, 296
-_INCH = 2.54
-_CENTIMETRE = 3
 _MINISWHITE, _MINISBLACK, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _COLOURS = {_MINISWHITE: 1, _MINISBLACK: 1, _RGB: 3, _PALETTE: 1, _YCBCR: 3}
 _ASSOCIATED_ALPHA, _ALPHA = 1, 2
@@ -96,7 +96,6 @@ def decode(data: bytes) -> Decoded:
 def encode(samples_HWC: npt.NDArray[np.generic], metadata: Metadata) -> bytes:
     """Encode uint8 or uint16 samples, C in 1 .. 4, losslessly."""
     channels = samples_HWC.shape[2]
-    tags, inner = _tags(metadata)
     buffer = io.BytesIO()
     tifffile.imwrite(
         buffer,
@@ -111,17 +110,10 @@ def encode(samples_HWC: npt.NDArray[np.generic], metadata: Metadata) -> bytes:
         iccprofile=metadata.icc,
         resolution=metadata.resolution,
         resolutionunit="INCH" if metadata.resolution else None,
-        extratags=[*tags, *((tag, "I", 1, 0, True) for tag in inner)],
         metadata=None,
         software=False,
     )
-    for tag in inner:
-        end = buffer.seek(0, io.SEEK_END)
-        start = end + end % 2
-        buffer.write(b"\0" * (start - end) + (exif.directory(metadata.exif or b"", tag, start) or b"\0" * 6))
-        with tifffile.TiffFile(buffer, mode="r+") as file:
-            file.pages.first.tags[tag].overwrite(start)
-    return buffer.getvalue()
+    return _with_tags(buffer.getvalue(), metadata)
 
 
 @contextmanager
@@ -234,7 +226,8 @@ def _metadata(page: tifffile.TiffPage, file: tifffile.TiffFile, data: bytes) -> 
     except Exception:  # tags that editors write are broken in every imaginable way
         block = None
         unread.append("tags that cannot be read were left out")
-    resolution = _resolution(value(_X_RESOLUTION), value(_Y_RESOLUTION), value(_UNIT))
+    across, down = (_fraction(value(tag)) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+    resolution = exif.per_inch(across, down, value(_UNIT))
     xmp, records = _bytes(value(_XMP)), _bytes(value(_IPTC))
     metadata = Metadata(
         icc=_bytes(value(_ICC)),
@@ -258,33 +251,28 @@ def _bytes(value: Any) -> bytes | None:
     return None
 
 
-def _resolution(across: Any, down: Any, unit: Any) -> tuple[float, float] | None:
-    """Pixels per inch of two fractions."""
-    try:
-        values = across[0] / across[1], down[0] / down[1]
-    except (TypeError, IndexError, ZeroDivisionError):
-        return None
-    if unit not in (None, 2, _CENTIMETRE) or min(values) <= 0:
-        return None
-    scale = _INCH if unit == _CENTIMETRE else 1.0
-    return values[0] * scale, values[1] * scale
+def _fraction(value: Any) -> float | None:
+    return value[0] / value[1] if isinstance(value, tuple) and len(value) == 2 and value[1] else None
 
 
-def _tags(metadata: Metadata) -> tuple[list[tuple[Any, ...]], list[int]]:
-    """Tags as `tifffile.imwrite` takes them, and the inner directories that are to be added."""
-    tags: list[tuple[Any, ...]] = []
-    inner: list[int] = []
-    taken = _NO_EXIF | {IFD.Exif, IFD.GPSInfo, IFD.Interop}
-    taken |= {_X_RESOLUTION, _Y_RESOLUTION, _UNIT} if metadata.resolution else set()
-    if metadata.exif is not None:
-        with _silent(), tifffile.TiffFile(io.BytesIO(metadata.exif)) as file:
-            for tag in file.pages.first.tags:
-                if tag.code not in taken:
-                    value = tag.value.encode("utf-8") + b"\0" if isinstance(tag.value, str) else tag.value
-                    tags.append((tag.code, tag.dtype, tag.count, value, True))
-        inner = [tag for tag in (IFD.Exif, IFD.GPSInfo) if exif.directory(metadata.exif, tag, 8) is not None]
-    if metadata.xmp is not None:
-        tags.append((_XMP, 1, len(metadata.xmp), metadata.xmp, True))
-    if metadata.iptc is not None:
-        tags.append((_IPTC, 7, len(metadata.iptc), metadata.iptc, True))
-    return tags, inner
+def _with_tags(data: bytes, metadata: Metadata) -> bytes:
+    """The file with the tags of an EXIF block, with XMP and IPTC in its directory, which Pillow writes anew."""
+    if metadata.exif is None and metadata.xmp is None and metadata.iptc is None:
+        return data
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        starts, end = page.dataoffsets, page.dataoffsets[-1] + page.databytecounts[-1]
+    stream = io.BytesIO(data)
+    stream.seek(page.offset)
+    directory = ImageFileDirectory_v2(_HEAD)
+    directory.load(stream)
+    own = set(dict(directory)) | _NO_EXIF  # it writes only the tags that were looked at
+    for tag, value in (exif.tags(metadata.exif) if metadata.exif is not None else {}).items():
+        if tag not in own:
+            directory[tag] = value
+    for tag, kind, body in ((_XMP, 1, metadata.xmp), (_IPTC, 7, metadata.iptc)):
+        if body is not None:
+            directory.tagtype[tag] = kind
+            directory[tag] = body
+    directory[_STRIPS] = tuple(start - starts[0] for start in starts)
+    return _HEAD + directory.tobytes(len(_HEAD)) + data[starts[0] : end]
