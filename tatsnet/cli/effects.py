@@ -11,10 +11,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tatsnet.cli.contact import ContactSheet
-from tatsnet.cli.errors import CommandError
-from tatsnet.cli.work import check_targets, load_model, user_errors
+from tatsnet.cli.errors import CommandError, shown
+from tatsnet.cli.work import check_targets, load_model, open_photo, say_losses, user_errors
 from tatsnet.network.tasks import AXES, Task
-from tatsnet.photos.files import FORMATS, Photo, read_photo, write_photo
+from tatsnet.photos.files import FORMATS, Photo, write_photo
 
 CONTACT = "contact.jpg"
 
@@ -29,11 +29,12 @@ def effects(photo_path: Path, levels: Sequence[float], folder: Path, model: Path
     """
     tasks: list[Task] = [(a, b, c) for a, b, c in itertools.product(levels, repeat=3)]
     with user_errors(photo_path):
-        photo = read_photo(photo_path)
+        photo = open_photo(photo_path)
         restorer = load_model(model, runtime)
         targets = [folder / f"{effect_name(task)}{_suffix(photo_path, photo)}" for task in tasks]
         _make_folder(folder)
         check_targets(targets, photo_path, photo)
+        say_losses(targets[0], photo)
         check_targets([folder / CONTACT], photo_path, Photo(rgb_HWC=photo.rgb_HWC))
         started = time.perf_counter()
         encoded = restorer.encode(photo.rgb_HWC)
@@ -45,12 +46,18 @@ def effects(photo_path: Path, levels: Sequence[float], folder: Path, model: Path
         picture_HWC = sheet.picture()
         write_photo(folder / CONTACT, Photo(rgb_HWC=picture_HWC), picture_HWC)
         seconds = time.perf_counter() - started
-    print(f"{folder}: {len(tasks)} effects and {CONTACT}, {seconds:.1f} s with {restorer.runtime}")
+    print(f"{shown(folder)}: {len(tasks)} effects and {CONTACT}, {seconds:.1f} s with {restorer.runtime}")
 
 
 def effect_name(task: Task) -> str:
     """A file name's stem: `deblur0.5_denoise0_dejpeg1`."""
-    return "_".join(f"{axis}{level:g}" for axis, level in zip(AXES, task, strict=True))
+    return "_".join(f"{axis}{_digits(level)}" for axis, level in zip(AXES, task, strict=True))
+
+
+def _digits(level: float) -> str:
+    """As few digits as tell the level from every other one."""
+    short = f"{level:g}"
+    return short if float(short) == level else repr(level)
 
 
 def _suffix(photo_path: Path, photo: Photo) -> str:
