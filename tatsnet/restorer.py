@@ -48,7 +48,7 @@ class Restorer:
         """Read the folder of an extracted network; every file is checked against its sha256.
 
         Args:
-            runtime: `auto` (the fastest one that is installed), `numba`, `openvino`, `onnxruntime` or `torch`.
+            runtime: `auto` (the fastest one that works here), `numba`, `openvino`, `onnxruntime` or `torch`.
             threads: of all but PyTorch; as many as PyTorch uses now by default.
             precision: in which to compute, float32 by default: OpenVINO and PyTorch know `torch.bfloat16`, PyTorch
                 `torch.float16` too; `tatsnet.runtimes.api.BOUNDS` says how far off the results may be.
@@ -60,9 +60,9 @@ class Restorer:
         """
         try:
             parts = read_folder(Path(folder))
-            return Restorer(ExtractedNetwork(parts, runtime=pick(runtime, device, threads, parts.dtype, precision)))
         except ValueError as error:
             raise ValueError(f"cannot load the network in {folder}: {error}") from error
+        return Restorer(ExtractedNetwork(parts, runtime=pick(runtime, device, threads, parts.dtype, precision)))
 
     @property
     def runtime(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import logging
 import math
 import os
 import sys
@@ -38,10 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         keep_freed_memory()
+        logging.basicConfig(format="tatsnet: note: %(message)s")
     _show_every_name()
     try:
         status = _run(_parser().parse_args(argv))
-        sys.stdout.flush()
+        _flush()
         return status
     except SystemExit as stop:  # argparse after --help or a wrong argument
         return int(stop.code or 0)
@@ -58,6 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, OSError):
             _close_output()  # it may be the output that cannot be written: then it would fail again at the end
         return _fail(message)
+
+
+def _flush() -> None:
+    """Write what was printed, so that a full disk is told here and not by the interpreter at its end."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}: free some space or write elsewhere", "the output") from error
 
 
 def _show_every_name() -> None:

@@ -37,8 +37,7 @@ PRECISIONS = {
 """In which they compute; PyTorch in any."""
 
 
-ADVICE = {"numba": "set NUMBA_CACHE_DIR to a folder that can be written, or take another one"}
-"""What to do where one does not work, if there is more to it than to take another."""
+CACHE_ADVICE = "set NUMBA_CACHE_DIR to a folder that can be written, or take another one"
 
 _log = logging.getLogger(__name__)
 _tried: set[str] = set()
@@ -141,7 +140,7 @@ def _working(name: str, device: str | torch.device, threads: int, precision: tor
             _tried.add(name)
     except Exception as error:  # packages fail to load and to compile in every imaginable way
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        advice = ADVICE.get(name, "take another one")
+        advice = CACHE_ADVICE if "cache" in reason else "install its package again, or take another one"
         raise ValueError(f"the runtime {name} does not work here ({reason}): {advice}") from error
     return runtime
 
