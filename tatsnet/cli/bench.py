@@ -15,7 +15,7 @@ from tatsnet.network.architecture import Architecture
 from tatsnet.pruned.folder import read_folder
 from tatsnet.pruned.network import Parts
 from tatsnet.runtimes.choose import AUTO, GPU_ONLY, available
-from tatsnet.system.files import write_atomically
+from tatsnet.system.replacing import write_atomically
 from tatsnet.timing.bench import Place, bench
 from tatsnet.timing.cells import Cell, across, table, to_json
 from tatsnet.timing.subjects import Subject, pruned, random_dense, spread, synthetic

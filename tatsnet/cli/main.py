@@ -200,7 +200,14 @@ def _add_export(commands: argparse._SubParsersAction[_Parser]) -> None:
         epilog="example: tatsnet export models/pruned/knee -o onnx; then see examples/onnx_restore.py",
     )
     parser.add_argument("folder", type=Path, metavar="MODEL_DIR", help="folder of an extracted network")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="replaced if it is there")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="an older export there is replaced, nothing else",
+    )
 
 
 def _add_flops(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -16,7 +16,8 @@ from tatsnet.method.masked import MaskedNetwork
 from tatsnet.method.settings import MethodConfig
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.supernet import SuperNetwork
-from tatsnet.system.files import Tensors, pack, write_atomically
+from tatsnet.system.files import Tensors, pack
+from tatsnet.system.replacing import write_atomically
 
 T = TypeVar("T")
 

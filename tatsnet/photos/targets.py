@@ -6,10 +6,10 @@ import errno
 import os
 import secrets
 import shutil
-import stat
-from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
+
+from tatsnet.system.replacing import WRITABLE, keep_permissions
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 """Formats that are read and written, by suffix. Reading goes by the content, never by the name."""
@@ -18,7 +18,6 @@ MOST_SIDE = {"JPEG": 65_500, "PNG": 1_000_000, "WEBP": 16_383}
 """Pixels of the longer side that a format, or the library that writes it, can hold."""
 
 LONGEST_NAME = 255
-_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 class PhotoError(ValueError):
@@ -82,23 +81,6 @@ def write_target(path: Path, data: bytes) -> None:
         _raise_write_error(path, error)
 
 
-def keep_permissions(old: Path, new: Path) -> None:
-    """Give a file or folder the permissions and, where this process may, the owner of the one that it replaces.
-
-    Raises:
-        OSError: the permissions cannot be set.
-    """
-    try:
-        before = old.stat()
-    except FileNotFoundError:
-        return
-    chown = getattr(os, "chown", None)
-    if chown is not None and (before.st_uid, before.st_gid) != (new.stat().st_uid, new.stat().st_gid):
-        with suppress(PermissionError):
-            chown(new, before.st_uid, before.st_gid)
-    shutil.copymode(old, new)
-
-
 def _check_place(path: Path, least_bytes: int) -> None:
     if path.is_dir():
         raise PhotoError(f"{path}: is a folder; give the name of a file")
@@ -111,9 +93,9 @@ def _check_place(path: Path, least_bytes: int) -> None:
     if target.exists():
         if not target.is_file():
             raise PhotoError(f"{path}: is a device or a pipe, not a file; give the name of a file")
-        if not target.stat().st_mode & _WRITABLE or not os.access(target, os.W_OK):
+        if not target.stat().st_mode & WRITABLE or not os.access(target, os.W_OK):
             raise PhotoError(f"{path}: is there and read-only; give another name or change its permissions")
-    if not folder.stat().st_mode & _WRITABLE or not os.access(folder, os.W_OK | os.X_OK):
+    if not folder.stat().st_mode & WRITABLE or not os.access(folder, os.W_OK | os.X_OK):
         raise PhotoError(f"{path}: the folder {folder} is read-only; write elsewhere or change its permissions")
     free = shutil.disk_usage(folder).free
     if free < least_bytes:

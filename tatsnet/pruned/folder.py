@@ -51,6 +51,15 @@ def write_folder(folder: Path, parts: Parts) -> None:
     (folder / SPEC).write_text(f"{text}\n", encoding="utf-8")
 
 
+def written_files(folder: Path) -> list[str]:
+    """The files of a network in a folder, as its description names them; none where there is no network."""
+    try:
+        spec = json.loads((folder / SPEC).read_text(encoding="utf-8"))
+        return [SPEC, *(str(name) for name in spec["files"])]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return []
+
+
 def read_folder(folder: Path) -> Parts:
     """Read a network and check every file against its sha256.
 
