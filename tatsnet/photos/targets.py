@@ -82,11 +82,13 @@ def write_target(path: Path, data: bytes) -> None:
 
 
 def _check_place(path: Path, least_bytes: int) -> None:
-    if path.is_dir():
-        raise PhotoError(f"{path}: is a folder; give the name of a file")
     if len(os.fsencode(path.name)) > LONGEST_NAME:
         raise PhotoError(f"{path.name[:40]}...: the name has more than {LONGEST_NAME} bytes; give a shorter one")
+    if path.is_dir():
+        raise PhotoError(f"{path}: is a folder; give the name of a file")
     target = _target(path)
+    if target.is_symlink():
+        raise PhotoError(f"{path}: cannot be written (a link that leads to itself); give another name")
     folder = target.parent
     if not folder.is_dir():
         raise PhotoError(f"{path}: there is no folder {folder}; create it first")
