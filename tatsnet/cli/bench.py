@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from tatsnet.cli.errors import CommandError, explain
+from tatsnet.cli.errors import CommandError
+from tatsnet.cli.work import user_errors
 from tatsnet.network.architecture import Architecture
 from tatsnet.pruned.folder import read_folder
 from tatsnet.pruned.network import Parts
@@ -64,15 +65,11 @@ def run_bench(wanted: Wanted, output: Path | None) -> str:
             "there is nothing to measure: these --threads and --runtime leave the CPU out, and there is no accelerator "
             "that they ask for"
         )
-    try:
+    with user_errors(output):
         for cell in bench(_subjects(wanted), _sizes(wanted), places(wanted), _rounds(wanted), _say):
             cells.append(cell)
             if output is not None:
                 write_atomically(output, json.dumps(to_json(cells), indent=2).encode())
-    except OSError as error:
-        raise CommandError(explain(error, output)) from error
-    except ValueError as error:
-        raise CommandError(str(error)) from error
     return f"{table(cells)}\n\n{across(cells)}".rstrip()
 
 

@@ -42,11 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.basicConfig(format="tatsnet: note: %(message)s")
     _show_every_name()
     try:
-        status = _run(_parser().parse_args(argv))
+        status = _parsed_and_run(argv)
         _flush()
         return status
-    except SystemExit as stop:  # argparse after --help or a wrong argument
-        return int(stop.code or 0)
     except BrokenPipeError:
         _close_output()
         return CLOSED_PIPE
@@ -60,6 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, OSError):
             _close_output()  # it may be the output that cannot be written: then it would fail again at the end
         return _fail(message)
+
+
+def _parsed_and_run(argv: Sequence[str] | None) -> int:
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as stop:  # argparse after --help or a wrong argument
+        return int(stop.code or 0)
+    return _run(args)
 
 
 def _flush() -> None:

@@ -15,11 +15,11 @@ DEFAULT_MODEL = Path("models/pruned/knee")
 
 
 @contextmanager
-def user_errors(place: Path) -> Iterator[None]:
+def user_errors(place: Path | None) -> Iterator[None]:
     """Turn what the user can mend into a `CommandError`: a photo, a full disk, too little memory.
 
     Args:
-        place: a photo, named where the error names no file.
+        place: a photo or another file, named where the error names none.
     """
     try:
         yield
