@@ -20,7 +20,7 @@ from tatsnet.photos.decoded import BYTES_PER_PIXEL, MAX_PIXELS, TOO_LARGE, Decod
 from tatsnet.photos.metadata import Metadata, fitted
 from tatsnet.photos.targets import FORMATS, PhotoError, check_target, write_target
 from tatsnet.photos.tiff_pages import RAW, RAW_SUFFIXES
-from tatsnet.system.memory import NotEnoughMemoryError, check_memory
+from tatsnet.system.memory import NotEnoughMemoryError, check_memory, size
 
 __all__ = [
     "BYTES_PER_PIXEL",
@@ -41,7 +41,7 @@ Pixels: TypeAlias = npt.NDArray[np.float32]
 
 _DEEP_FORMATS = ("PNG", "TIFF")
 _ROWS_BYTES = 2**24
-_MOST_BYTES = 4 * 2**30
+_MOST_BYTES, _PART_BYTES = 4 * 2**30, 2**24
 _HEADS = (b"II", b"MM", b"FUJIFILM")
 
 
@@ -184,10 +184,13 @@ def _read_bytes(path: Path) -> bytes:
                 raise PhotoError(f"{path}: not a JPEG, PNG, TIFF or WebP image; convert it to one of them")
             length = path.stat().st_size
             check_memory(length, f"a file of {length / 1e6:.0f} MB")
-            rest = file.read(_MOST_BYTES)
-            if file.read(1):
-                raise PhotoError(f"{path}: larger than the {_MOST_BYTES // 2**30} GiB that are read; export it smaller")
-            return head + rest
+            parts, read = [head], 0
+            while part := file.read(_PART_BYTES):
+                parts.append(part)
+                read += len(part)
+                if read > _MOST_BYTES:
+                    raise PhotoError(f"{path}: more than the {size(_MOST_BYTES)} that are read; export it smaller")
+            return b"".join(parts)
     except FileNotFoundError as error:
         raise PhotoError(f"{path}: there is no such file; check the name") from error
     except IsADirectoryError as error:
@@ -259,9 +262,9 @@ def _encode(path: Path, photo: Photo, rgb_HWC: Pixels) -> bytes:
     except MemoryError as error:
         raise PhotoError(f"{path}: not enough memory to write this photo; make it smaller or free some") from error
     except Exception as error:  # encoders raise OSError, ValueError, struct.error, SystemError, ...
-        size = f"{rgb_HWC.shape[1]}x{rgb_HWC.shape[0]} pixels"
+        pixels = f"{rgb_HWC.shape[1]}x{rgb_HWC.shape[0]} pixels"
         raise PhotoError(
-            f"{path}: {size} cannot be stored as {kind} ({_reason(error)}); write to a .png or .tif"
+            f"{path}: {pixels} cannot be stored as {kind} ({_reason(error)}); write to a .png or .tif"
         ) from error
 
 
