@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -68,6 +69,8 @@ _PIXEL_TAGS = frozenset(
 
 _NO_EXIF = _PIXEL_TAGS | {_XMP, _IPTC, _ICC, _PHOTOSHOP}
 
+_quiet = threading.local()
+
 Samples = npt.NDArray[Any]
 
 
@@ -118,13 +121,17 @@ def encode(samples_HWC: npt.NDArray[np.generic], metadata: Metadata) -> bytes:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Without tifffile's remarks on damaged files, which show its objects."""
-    logger = logging.getLogger("tifffile")
-    before, logger.disabled = logger.disabled, True
+    """Without tifffile's remarks on damaged files, which show its objects; in this thread only."""
+    logging.getLogger("tifffile").addFilter(_is_heard)
+    _quiet.on = True
     try:
         yield
     finally:
-        logger.disabled = before
+        _quiet.on = False
+
+
+def _is_heard(_: logging.LogRecord) -> bool:
+    return not getattr(_quiet, "on", False)
 
 
 def _check_kind(page: tifffile.TiffPage) -> None:

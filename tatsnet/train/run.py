@@ -22,7 +22,7 @@ from tatsnet.method.training import Training, finetune, search, train_dense
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.supernet import SuperNetwork
 from tatsnet.quality.evaluation import EvalPhoto, input_psnr, oracle_psnr
-from tatsnet.system.files import write_atomically
+from tatsnet.system.replacing import write_atomically
 from tatsnet.train.kept import Kept
 from tatsnet.train.photos import read_photos, split
 from tatsnet.train.progress import Ticker

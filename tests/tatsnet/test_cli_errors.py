@@ -146,9 +146,8 @@ def test_any_name_that_a_file_may_have_is_restored(
     source = photo.rename(tmp_path / "in" / name)
     out = tmp_path / name
     assert main(["restore", str(source), "-o", str(out), "--model", model, "--runtime", "torch"]) == 0
-    assert main(["effects", str(source), "-o", f"{out}.d"[-200:], "--levels", "1", "--model", model]) in (0, 2)
     assert out.is_file()
-    assert capsys.readouterr().out.count("\n") <= 2
+    assert capsys.readouterr().out.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", NAMES[:4])
