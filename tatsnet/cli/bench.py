@@ -13,9 +13,11 @@ import torch
 from tatsnet.cli.errors import CommandError
 from tatsnet.cli.work import user_errors
 from tatsnet.network.architecture import Architecture
+from tatsnet.pruned.checks import check_readable
 from tatsnet.pruned.folder import read_folder
 from tatsnet.pruned.network import Parts
 from tatsnet.runtimes.choose import AUTO, GPU_ONLY, available
+from tatsnet.system.json_files import read_json
 from tatsnet.system.replacing import write_atomically
 from tatsnet.timing.bench import Place, bench
 from tatsnet.timing.cells import Cell, across, table, to_json
@@ -125,7 +127,9 @@ def _parts(wanted: Wanted) -> Parts | None:
     if wanted.pattern is None:
         return None
     try:
-        found = json.loads(wanted.pattern.read_text(encoding="utf-8"))
-        return random_parts(Architecture.from_json(found.get("architecture", found)))
+        found = read_json(wanted.pattern)
+        architecture = Architecture.from_json(found.get("architecture", found))
+        check_readable(architecture)
+        return random_parts(architecture)
     except (ValueError, AttributeError) as error:
         raise CommandError(f"{wanted.pattern} holds no architecture: {error}") from error

@@ -24,6 +24,7 @@ from tatsnet.runtimes.onnx.graph import SectionGraph
 from tatsnet.runtimes.onnx.nodes import Nodes, Sides
 from tatsnet.runtimes.onnx.section import FULL, HALF, channels_after, input_sides
 from tatsnet.system.files import Tensors
+from tatsnet.system.json_files import read_json
 from tatsnet.system.replacing import fresh_folder
 
 TASKS = "tasks.json"
@@ -53,11 +54,11 @@ def export(parts: Parts, folder: Path) -> None:
 def exported_files(folder: Path) -> list[str]:
     """The files that an export made in a folder, as its `tasks.json` names them; none where there is no export."""
     try:
-        spec = json.loads((folder / TASKS).read_text(encoding="utf-8"))
+        spec = read_json(folder / TASKS)
         if set(spec) != {"shared", "patterns", "tasks"}:
             return []
         return [TASKS, *(str(part["file"]) for part in (*spec["shared"], *spec["patterns"]))]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         return []
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tatsnet.method.training import ITERATION
 from tatsnet.system.files import Tensors, pack, unpack
+from tatsnet.system.json_files import read_json
 from tatsnet.system.replacing import fresh_folder
 
 Curve = list[dict[str, float | int | str]]
@@ -97,5 +98,5 @@ def _read(folder: Path) -> tuple[Tensors, Curve]:
         state |= unpack(path.read_bytes(), path, "it is left out")
     if ITERATION not in state:
         raise ValueError("it holds no iteration")
-    curve: Curve = json.loads((folder / _CURVE).read_text())
+    curve: Curve = read_json(folder / _CURVE)
     return state, curve

@@ -63,6 +63,7 @@ PLACES = {
     "export": ["export.read_folder", "export.export"],
     "flops": ["flops.load_model", "flops.effect_cost"],
     "bench": ["bench.read_folder", "bench.bench"],
+    "train": ["train.run"],
 }
 
 
@@ -72,6 +73,7 @@ def arguments(command: str, photo: Path, model: str, folder: Path) -> list[str]:
         "effects": ["effects", str(photo), "-o", str(folder / "e"), "--levels", "1", "--model", model],
         "export": ["export", model, "-o", str(folder / "onnx")],
         "flops": ["flops", "--model", model],
+        "train": ["train", "dense", str(folder), "-o", str(folder / "t"), "--iterations", "1"],
         "bench": ["bench", "--quick", "--model", model, "--threads", "1"],
     }[command]
 
