@@ -18,11 +18,15 @@ from tatsnet.pruned.folder import read_folder
 from tatsnet.pruned.network import Parts
 from tatsnet.runtimes.choose import AUTO, GPU_ONLY, available
 from tatsnet.system.json_files import read_json
-from tatsnet.system.replacing import write_atomically
+from tatsnet.system.memory import check_memory
+from tatsnet.system.replacing import check_writable, write_atomically
 from tatsnet.timing.bench import Place, bench
 from tatsnet.timing.cells import Cell, across, table, to_json
 from tatsnet.timing.subjects import Subject, pruned, random_dense, spread, synthetic
 from tatsnet.timing.synthetic import GRID, PAPER, random_parts
+
+BYTES_PER_PIXEL = 100
+"""Memory that the image, what its effects go on from, and one effect take, of a network of the paper's width."""
 
 ON_GPU = ("torch", *GPU_ONLY)
 FULL_SIZES = ((1280, 720), (2048, 1080), (3840, 2160))
@@ -68,6 +72,10 @@ def run_bench(wanted: Wanted, output: Path | None) -> str:
             "that they ask for"
         )
     with user_errors(output):
+        for width, height in _sizes(wanted):
+            check_memory(width * height * BYTES_PER_PIXEL, f"--size {width}x{height}")
+        if output is not None:
+            check_writable(output)
         for cell in bench(_subjects(wanted), _sizes(wanted), places(wanted), _rounds(wanted), _say):
             cells.append(cell)
             if output is not None:

@@ -155,6 +155,4 @@ def _fill(path: Path, module: nn.Module, tensors: Tensors) -> None:
         raise ValueError(f"{path} does not hold the weights that its configuration names: {ADVICE}") from error
     for name, weight in module.named_parameters():
         if not weight.is_floating_point() or not bool(torch.isfinite(weight).all()):
-            raise ValueError(
-                f"{path} holds numbers in {name} that are not finite, or no numbers of a network: {ADVICE}"
-            )
+            raise ValueError(f"{path} holds weights in {name} that are not finite floating-point numbers: {ADVICE}")

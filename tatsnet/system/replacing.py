@@ -64,6 +64,24 @@ def fresh_folder(path: Path, own: Callable[[Path], Collection[str]]) -> Iterator
         raise
 
 
+def check_writable(path: Path) -> None:
+    """Refuse, before any long work, a place that `write_atomically` could not write to.
+
+    Raises:
+        OSError: it is a folder or a device, is read-only, or lies below a file or in a read-only folder.
+    """
+    if path.exists():
+        if not path.is_file():
+            raise OSError(errno.EISDIR, "is no file; give the name of a file", str(path))
+        if not path.stat().st_mode & WRITABLE or not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, "is read-only; give another name", str(path))
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is a file; give another folder", str(folder))
+    if not folder.stat().st_mode & WRITABLE or not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "is read-only; give another folder", str(folder))
+
+
 def keep_permissions(old: Path, new: Path) -> None:
     """Give a file or folder the permissions and, where this process may, the owner of the one that it replaces.
 
