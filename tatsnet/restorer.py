@@ -15,17 +15,26 @@ from torch import Tensor
 
 from tatsnet.network.architecture import Architecture
 from tatsnet.network.tasks import check_task
+from tatsnet.pruned.bands import rows_within
 from tatsnet.pruned.folder import read_folder
-from tatsnet.pruned.network import Encoded, ExtractedNetwork
+from tatsnet.pruned.network import SMALL, Encoded, ExtractedNetwork
 from tatsnet.runtimes.choose import AUTO, pick
+from tatsnet.system.memory import available, check_memory
 
 __all__ = ["Encoded", "Restorer"]
 
 Pixels = npt.NDArray[np.float32]
 
+STRIP_BYTES = 2**30
+"""What a strip of a large image holds, if that is less than a quarter of the memory that is free."""
+
 
 class Restorer:
     """An extracted network at work. May be used by several threads.
+
+    Args:
+        network: does the work.
+        strip_bytes: `restore` takes a large image in strips of rows that hold about so much.
 
     Example:
         restorer = Restorer.load("models/pruned/knee")
@@ -34,8 +43,8 @@ class Restorer:
             show(restorer.effect(encoded, (0.0, denoise, 0.0)))
     """
 
-    def __init__(self, network: ExtractedNetwork) -> None:
-        self._network = network
+    def __init__(self, network: ExtractedNetwork, strip_bytes: float = STRIP_BYTES) -> None:
+        self._network, self._strip_bytes = network, strip_bytes
 
     @staticmethod
     def load(
@@ -48,7 +57,7 @@ class Restorer:
         """Read the folder of an extracted network; every file is checked against its sha256.
 
         Args:
-            runtime: `auto` (the fastest one that is installed), `numba`, `openvino`, `onnxruntime` or `torch`.
+            runtime: `auto` (the fastest one that works here), `numba`, `openvino`, `onnxruntime` or `torch`.
             threads: of all but PyTorch; as many as PyTorch uses now by default.
             precision: in which to compute, float32 by default: OpenVINO and PyTorch know `torch.bfloat16`, PyTorch
                 `torch.float16` too; `tatsnet.runtimes.api.BOUNDS` says how far off the results may be.
@@ -60,9 +69,9 @@ class Restorer:
         """
         try:
             parts = read_folder(Path(folder))
-            return Restorer(ExtractedNetwork(parts, runtime=pick(runtime, device, threads, parts.dtype, precision)))
         except ValueError as error:
             raise ValueError(f"cannot load the network in {folder}: {error}") from error
+        return Restorer(ExtractedNetwork(parts, runtime=pick(runtime, device, threads, parts.dtype, precision)))
 
     @property
     def runtime(self) -> str:
@@ -83,11 +92,7 @@ class Restorer:
         Raises:
             ValueError: another shape, or a value that is not a finite number.
         """
-        if rgb_HWC.ndim != 3 or rgb_HWC.shape[2] != 3 or 0 in rgb_HWC.shape or rgb_HWC.dtype.kind != "f":
-            raise ValueError(
-                f"an image is H x W x 3 floating-point numbers with no empty side, got {rgb_HWC.dtype} of shape "
-                f"{rgb_HWC.shape}"
-            )
+        _check_image(rgb_HWC)
         if not np.isfinite(rgb_HWC).all():
             raise ValueError("the image holds values that are not finite numbers")
         return self.encode_tensor(torch.from_numpy(rgb_HWC.copy()).permute(2, 0, 1)[None])
@@ -132,11 +137,43 @@ class Restorer:
     def restore(self, rgb_HWC: Pixels, task: Sequence[float]) -> Pixels:
         """One effect of one image: `encode`, then `effect`, compiled.
 
+        A large image is restored strip by strip, each with as many rows around it as its own depend on, so that beside
+        the image and its restoration little memory is held.
+
         Raises:
             ValueError: as of both; a wrong task is found before any work.
+            NotEnoughMemoryError: there is too little memory; before any work.
         """
         check_task(task)
-        return self._compiled_effect(self.encode(rgb_HWC), task)
+        _check_image(rgb_HWC)
+        height, width = rgb_HWC.shape[:2]
+        strip = self._strip(height, width)
+        if strip >= height:
+            return self._compiled_effect(self.encode(rgb_HWC), task)
+        around = 2 * self._network.around
+        self.prepare([task])
+        restored_HWC = np.empty((height, width, 3), np.float32)
+        for top in range(0, height, strip):
+            first, last = max(0, top - around), min(height, top + strip + around)
+            done_HWC = self.effect(self.encode(rgb_HWC[first:last]), task)
+            restored_HWC[top : top + strip] = done_HWC[top - first : top - first + strip]
+        return restored_HWC
+
+    def _strip(self, height: int, width: int) -> int:
+        """Rows of an image that are restored at a time: an even number, or all of them.
+
+        Raises:
+            NotEnoughMemoryError: there is too little memory for the fewest rows and the restored image.
+        """
+        per_row, around = 2 * self._network.held_per_row(width), self._network.around
+        limit = self._strip_bytes
+        if height * width > SMALL and self._network.device.type == "cpu":
+            limit = min(limit, available() / 4)
+        rows = rows_within(limit, per_row, around, (height + 1) // 2)
+        if height * width > SMALL and self._network.device.type == "cpu":
+            held = min(rows + 2 * around, (height + 1) // 2) * per_row
+            check_memory(int(12 * height * width + held), f"an image of {width}x{height} pixels")
+        return 2 * rows
 
     def encode_tensor(self, image_BCHW: Tensor) -> Encoded:
         """`encode` of a tensor, B x 3 x H x W in [0, 1].
@@ -153,3 +190,11 @@ class Restorer:
             ValueError: the task vector is not three numbers in [0, 1].
         """
         return self._network.effect(encoded, task)
+
+
+def _check_image(rgb_HWC: Pixels) -> None:
+    if rgb_HWC.ndim != 3 or rgb_HWC.shape[2] != 3 or 0 in rgb_HWC.shape or rgb_HWC.dtype.kind != "f":
+        raise ValueError(
+            f"an image is H x W x 3 floating-point numbers with no empty side, got {rgb_HWC.dtype} of shape "
+            f"{rgb_HWC.shape}"
+        )

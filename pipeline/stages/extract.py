@@ -28,7 +28,7 @@ def work(context: Context) -> None:
             model = load_masked(context.root / TUNED / f"{trial:04d}" / WEIGHTS)
             try:
                 report = extract(model, folder / name)
-            except NotEqual as error:
+            except (NotEqual, ValueError) as error:
                 raise UserError(f"{name} (trial {trial}) was not written: {error}") from error
             context.run.metrics({f"difference_{name}": report.difference})
             say(

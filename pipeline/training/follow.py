@@ -17,7 +17,8 @@ from pipeline.common.progress import Ticker, say
 from tatsnet.method.engine import pick_device
 from tatsnet.method.settings import TrainConfig
 from tatsnet.method.training import ITERATION, Diverged, Progress
-from tatsnet.system.files import Tensors, pack, unpack, write_atomically
+from tatsnet.system.files import Tensors, pack, unpack
+from tatsnet.system.replacing import write_atomically
 
 Curve = list[dict[str, float | int | str]]
 EVERY_S = 60.0

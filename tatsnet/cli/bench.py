@@ -10,16 +10,23 @@ from pathlib import Path
 
 import torch
 
-from tatsnet.cli.errors import CommandError, explain
+from tatsnet.cli.errors import CommandError
+from tatsnet.cli.work import user_errors
 from tatsnet.network.architecture import Architecture
+from tatsnet.pruned.checks import check_readable
 from tatsnet.pruned.folder import read_folder
 from tatsnet.pruned.network import Parts
 from tatsnet.runtimes.choose import AUTO, GPU_ONLY, available
-from tatsnet.system.files import write_atomically
+from tatsnet.system.json_files import read_json
+from tatsnet.system.memory import check_memory
+from tatsnet.system.replacing import check_writable, write_atomically
 from tatsnet.timing.bench import Place, bench
 from tatsnet.timing.cells import Cell, across, table, to_json
 from tatsnet.timing.subjects import Subject, pruned, random_dense, spread, synthetic
 from tatsnet.timing.synthetic import GRID, PAPER, random_parts
+
+BYTES_PER_PIXEL = 100
+"""Memory that the image, what its effects go on from, and one effect take, of a network of the paper's width."""
 
 ON_GPU = ("torch", *GPU_ONLY)
 FULL_SIZES = ((1280, 720), (2048, 1080), (3840, 2160))
@@ -64,15 +71,15 @@ def run_bench(wanted: Wanted, output: Path | None) -> str:
             "there is nothing to measure: these --threads and --runtime leave the CPU out, and there is no accelerator "
             "that they ask for"
         )
-    try:
+    with user_errors(output):
+        for width, height in _sizes(wanted):
+            check_memory(width * height * BYTES_PER_PIXEL, f"--size {width}x{height}")
+        if output is not None:
+            check_writable(output)
         for cell in bench(_subjects(wanted), _sizes(wanted), places(wanted), _rounds(wanted), _say):
             cells.append(cell)
             if output is not None:
                 write_atomically(output, json.dumps(to_json(cells), indent=2).encode())
-    except OSError as error:
-        raise CommandError(explain(error, output)) from error
-    except ValueError as error:
-        raise CommandError(str(error)) from error
     return f"{table(cells)}\n\n{across(cells)}".rstrip()
 
 
@@ -128,7 +135,9 @@ def _parts(wanted: Wanted) -> Parts | None:
     if wanted.pattern is None:
         return None
     try:
-        found = json.loads(wanted.pattern.read_text(encoding="utf-8"))
-        return random_parts(Architecture.from_json(found.get("architecture", found)))
+        found = read_json(wanted.pattern)
+        architecture = Architecture.from_json(found.get("architecture", found))
+        check_readable(architecture)
+        return random_parts(architecture)
     except (ValueError, AttributeError) as error:
         raise CommandError(f"{wanted.pattern} holds no architecture: {error}") from error

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from tatsnet.cli.errors import shown
 from tatsnet.network.tasks import Task
 from tatsnet.photos.files import Pixels, to_uint8
 
@@ -41,7 +42,7 @@ class ContactSheet:
         )
         self._sheet = Image.new("RGB", size, PAPER)
         self._draw = ImageDraw.Draw(self._sheet)
-        head = f"{title}: deblur downwards, denoise and dejpeg to the right"
+        head = f"{shown(title)}: deblur downwards, denoise and dejpeg to the right"
         self._write(MARGIN, MARGIN, head, INK, 20, size[0] - 2 * MARGIN)
         self._paste(self._corner(0, 0), self._whole(photo_HWC), "the photo", MUTED)
         self._paste(self._corner(1, 0), _cut(photo_HWC, self._box), "its detail", MUTED)

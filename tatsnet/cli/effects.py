@@ -11,12 +11,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tatsnet.cli.contact import ContactSheet
-from tatsnet.cli.errors import CommandError
-from tatsnet.cli.work import check_targets, load_model, user_errors
+from tatsnet.cli.errors import CommandError, shown
+from tatsnet.cli.work import check_targets, load_model, open_photo, say_losses, user_errors
 from tatsnet.network.tasks import AXES, Task
-from tatsnet.photos.files import FORMATS, Photo, read_photo, write_photo
+from tatsnet.photos.files import FORMATS, Metadata, Photo, write_photo
 
 CONTACT = "contact.jpg"
+MARK = b"contact sheet of tatsnet effects"
+"""The comment in it, by which it is known again."""
 
 
 def effects(photo_path: Path, levels: Sequence[float], folder: Path, model: Path | None, runtime: str) -> None:
@@ -29,12 +31,14 @@ def effects(photo_path: Path, levels: Sequence[float], folder: Path, model: Path
     """
     tasks: list[Task] = [(a, b, c) for a, b, c in itertools.product(levels, repeat=3)]
     with user_errors(photo_path):
-        photo = read_photo(photo_path)
+        photo = open_photo(photo_path)
         restorer = load_model(model, runtime)
         targets = [folder / f"{effect_name(task)}{_suffix(photo_path, photo)}" for task in tasks]
         _make_folder(folder)
         check_targets(targets, photo_path, photo)
+        say_losses(targets[0], photo)
         check_targets([folder / CONTACT], photo_path, Photo(rgb_HWC=photo.rgb_HWC))
+        _check_contact(folder / CONTACT)
         started = time.perf_counter()
         encoded = restorer.encode(photo.rgb_HWC)
         sheet = ContactSheet(photo.rgb_HWC, levels, photo_path.name)
@@ -43,20 +47,35 @@ def effects(photo_path: Path, levels: Sequence[float], folder: Path, model: Path
             sheet.add(task, restored_HWC)
             write_photo(target, photo, restored_HWC)
         picture_HWC = sheet.picture()
-        write_photo(folder / CONTACT, Photo(rgb_HWC=picture_HWC), picture_HWC)
+        mark = Metadata(comment=MARK)
+        write_photo(folder / CONTACT, Photo(rgb_HWC=picture_HWC, metadata=mark), picture_HWC)
         seconds = time.perf_counter() - started
-    print(f"{folder}: {len(tasks)} effects and {CONTACT}, {seconds:.1f} s with {restorer.runtime}")
+    print(f"{shown(folder)}: {len(tasks)} effects and {CONTACT}, {seconds:.1f} s with {restorer.runtime}")
 
 
 def effect_name(task: Task) -> str:
     """A file name's stem: `deblur0.5_denoise0_dejpeg1`."""
-    return "_".join(f"{axis}{level:g}" for axis, level in zip(AXES, task, strict=True))
+    return "_".join(f"{axis}{_digits(level)}" for axis, level in zip(AXES, task, strict=True))
+
+
+def _digits(level: float) -> str:
+    """As few digits as tell the level from every other one."""
+    short = f"{level:g}"
+    return short if float(short) == level else repr(level)
 
 
 def _suffix(photo_path: Path, photo: Photo) -> str:
     """The photo's own format, or PNG where its name tells none or one that could not hold its transparency."""
     suffix = photo_path.suffix.lower()
     return suffix if suffix in FORMATS and not (photo.alpha_HW is not None and FORMATS[suffix] == "JPEG") else ".png"
+
+
+def _check_contact(path: Path) -> None:
+    """The sheet's name is not rare: a picture of that name which is no sheet stays."""
+    if path.exists():
+        with path.open("rb") as file:
+            if MARK not in file.read(2**16):
+                raise CommandError(f"{path} is there and was not made by this command; give another folder with -o")
 
 
 def _make_folder(folder: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import logging
 import math
 import os
 import sys
@@ -10,13 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from tatsnet.cli.errors import CommandError
+from tatsnet.cli.errors import shown, told
 from tatsnet.cli.train_options import add_train
 from tatsnet.system.allocator import keep_freed_memory
+from tatsnet.system.cpus import usable_cpus
 
 DEFAULT_LEVELS = (0.0, 0.5, 1.0)
 MOST_LEVELS = 6
 MODEL_HELP = "folder of an extracted network (default: models/pruned/knee)"
+CLOSED_PIPE = 141
+"""As a shell counts it: 128, and 13 for the signal."""
+
 RUNTIMES = ("auto", "numba", "openvino", "onnxruntime", "torch")
 GPU_RUNTIMES = ("cudagraph", "triton")
 
@@ -28,23 +35,68 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: without the program's name; that of the process by default, whose freed memory is kept then.
 
     Returns:
-        0, or 2 where the user can mend what went wrong, or 130 after an interrupt.
+        0; 2 where the user can mend what went wrong; 130 after an interrupt; 141 where nobody reads the output.
     """
     if argv is None:
         keep_freed_memory()
+        logging.basicConfig(format="tatsnet: note: %(message)s")
+    _show_every_name()
     try:
-        return _run(_parser().parse_args(argv))
-    except SystemExit as stop:  # argparse after --help or a wrong argument
-        return int(stop.code or 0)
-    except CommandError as error:
-        return _fail(str(error))
+        status = _parsed_and_run(argv)
+        _flush()
+        return status
+    except BrokenPipeError:
+        _close_output()
+        return CLOSED_PIPE
     except KeyboardInterrupt:
         _fail("interrupted")
         return 130
+    except Exception as error:
+        message = told(error)
+        if message is None:
+            raise
+        if isinstance(error, OSError):
+            _close_output()  # it may be the output that cannot be written: then it would fail again at the end
+        return _fail(message)
+
+
+def _parsed_and_run(argv: Sequence[str] | None) -> int:
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as stop:  # argparse after --help or a wrong argument
+        return int(stop.code or 0)
+    return _run(args)
+
+
+def _flush() -> None:
+    """Write what was printed, so that a full disk is told here and not by the interpreter at its end."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}: free some space or write elsewhere", "the output") from error
+
+
+def _show_every_name() -> None:
+    """File names may hold bytes that are no text: they are printed with a backslash, not refused."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _close_output() -> None:
+    """Nothing more can be printed: what is still to be written goes nowhere, so that nothing fails at the end."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        return
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> int:
-    print(f"tatsnet: {' '.join(message.split())}", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+        print(f"tatsnet: {shown(' '.join(message.split()))}", file=sys.stderr)
     return 2
 
 
@@ -154,7 +206,14 @@ def _add_export(commands: argparse._SubParsersAction[_Parser]) -> None:
         epilog="example: tatsnet export models/pruned/knee -o onnx; then see examples/onnx_restore.py",
     )
     parser.add_argument("folder", type=Path, metavar="MODEL_DIR", help="folder of an extracted network")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="replaced if it is there")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="an older export there is replaced, nothing else",
+    )
 
 
 def _add_flops(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -218,7 +277,7 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _threads(text: str) -> tuple[int, ...]:
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cpus()
     try:
         counts = [cores if part == "all" else int(part) for part in text.split(",")]
     except ValueError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tatsnet.cli.errors import CommandError, explain
+from tatsnet.cli.errors import CommandError
+from tatsnet.cli.work import user_errors
 from tatsnet.method.objective import Objective, Variant
 from tatsnet.method.settings import MethodConfig, TrainConfig
 from tatsnet.method.training import Diverged
@@ -21,14 +22,11 @@ def train(args: argparse.Namespace) -> str:
     Raises:
         CommandError: what the user can mend.
     """
-    try:
-        figures = run(_job(args), _say, args.seconds)
-    except Diverged as error:
-        raise CommandError(f"{args.output}: {error}; use a smaller --lr") from error
-    except OSError as error:
-        raise CommandError(explain(error, args.output)) from error
-    except ValueError as error:
-        raise CommandError(str(error)) from error
+    with user_errors(args.output):
+        try:
+            figures = run(_job(args), _say, args.seconds)
+        except Diverged as error:
+            raise CommandError(f"{args.output}: {error}; use a smaller --lr") from error
     if figures is None:
         return f"{args.output}: put down; the same command goes on"
     if not figures:

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tatsnet.cli.errors import CommandError
-from tatsnet.photos.files import Photo, PhotoError, check_output
+from tatsnet.cli.errors import CommandError, shown, told
+from tatsnet.photos.files import Photo, check_output, losses, read_photo
 from tatsnet.restorer import Restorer
 
 DEFAULT_MODEL = Path("models/pruned/knee")
 
 
 @contextmanager
-def user_errors(photo: Path) -> Iterator[None]:
+def user_errors(place: Path | None) -> Iterator[None]:
     """Turn what the user can mend into a `CommandError`: a photo, a full disk, too little memory.
 
     Args:
-        photo: named where the memory does not suffice.
+        place: a photo or another file, named where the error names none.
     """
     try:
         yield
-    except PhotoError as error:
-        raise CommandError(str(error)) from error
-    except OSError as error:
-        raise CommandError(f"{error.filename or photo}: {error.strerror or error}") from error
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        message = told(error, place)
+        if message is None:
             raise
-        raise CommandError(f"{photo}: not enough memory; make the photo smaller or free some memory") from error
+        raise CommandError(message) from error
 
 
 def load_model(folder: Path | None, runtime: str) -> Restorer:
@@ -40,10 +40,20 @@ def load_model(folder: Path | None, runtime: str) -> Restorer:
     """
     if folder is None and not DEFAULT_MODEL.is_dir():
         raise CommandError(f"there is no {DEFAULT_MODEL} here; run `make repro` to find a network, or pass --model DIR")
-    try:
+    with user_errors(folder or DEFAULT_MODEL):
         return Restorer.load(folder or DEFAULT_MODEL, runtime=runtime)
-    except (ValueError, OSError) as error:
-        raise CommandError(str(error)) from error
+
+
+def open_photo(path: Path) -> Photo:
+    """Read a photo, and say in one line what was missing in its file.
+
+    Raises:
+        PhotoError: see `read_photo`.
+    """
+    photo = read_photo(path)
+    if photo.notes:
+        say(f"{path}: read, but {', '.join(photo.notes)}")
+    return photo
 
 
 def check_targets(targets: Sequence[Path], photo_path: Path, photo: Photo) -> None:
@@ -57,3 +67,15 @@ def check_targets(targets: Sequence[Path], photo_path: Path, photo: Photo) -> No
         check_output(target, photo)
         if target.exists() and target.samefile(photo_path):
             raise CommandError(f"{target} is the photo itself; give another name with -o")
+
+
+def say_losses(target: Path, photo: Photo) -> None:
+    """Say in one line, before any long work, what of the photo the target's format cannot hold."""
+    lost = losses(target, photo)
+    if lost:
+        say(f"{target.name}: {target.suffix} cannot hold {', '.join(lost)}")
+
+
+def say(note: str) -> None:
+    """A note on stderr."""
+    print(f"tatsnet: note: {shown(note)}", file=sys.stderr)

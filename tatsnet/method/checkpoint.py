@@ -16,7 +16,8 @@ from tatsnet.method.masked import MaskedNetwork
 from tatsnet.method.settings import MethodConfig
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.supernet import SuperNetwork
-from tatsnet.system.files import Tensors, pack, write_atomically
+from tatsnet.system.files import Tensors, pack
+from tatsnet.system.replacing import write_atomically
 
 T = TypeVar("T")
 
@@ -119,7 +120,7 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Any], Tensors]:
     try:
         config = json.loads(metadata[KEY])
         found = (config["version"], config["kind"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} has a configuration that cannot be read ({error!r}): {ADVICE}") from error
     if found != (VERSION, kind):
         raise ValueError(f"{path} holds a {found[1]} network of version {found[0]}, not a {kind} one of {VERSION}")
@@ -152,3 +153,6 @@ def _fill(path: Path, module: nn.Module, tensors: Tensors) -> None:
         module.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         raise ValueError(f"{path} does not hold the weights that its configuration names: {ADVICE}") from error
+    for name, weight in module.named_parameters():
+        if not weight.is_floating_point() or not bool(torch.isfinite(weight).all()):
+            raise ValueError(f"{path} holds weights in {name} that are not finite floating-point numbers: {ADVICE}")

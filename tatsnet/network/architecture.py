@@ -12,10 +12,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tatsnet.network.tasks import ZeroTask
+from tatsnet.network.tasks import ZeroTask, check_task
 
 Channels = tuple[int, ...]
 """Sorted indices of the channels kept at one selection point."""
+
+MOST = 4096
+"""Channels, and blocks, of the largest network."""
+
+MOST_HIDDEN = 2**16
+"""Width of the largest controller."""
 
 Pattern = tuple[Channels, ...]
 """The kept channels at every selection point, for one gate pattern."""
@@ -43,6 +49,9 @@ class NetworkConfig:
             raise ValueError(f"width must be a multiple of 4, at least 4, got {self.width}")
         if self.blocks < 1:
             raise ValueError(f"blocks must be at least 1, got {self.blocks}")
+        for name in ("width", "blocks"):
+            if getattr(self, name) > MOST:
+                raise ValueError(f"{name} must be at most {MOST}: no machine holds a larger network")
         if self.zero_task not in ("identity", "learned"):
             raise ValueError(f"zero_task must be identity or learned, got {self.zero_task!r}")
 
@@ -150,20 +159,57 @@ class Architecture:
             ValueError: a missing key, a value of the wrong kind, or an architecture that is not valid.
         """
         try:
+            hidden = whole_number("controller_hidden", data["controller_hidden"])
+            if not 0 <= hidden <= MOST_HIDDEN:
+                raise ValueError(f"controller_hidden must be in 0 .. {MOST_HIDDEN}, got {hidden}")
             return Architecture(
                 network=_network(data["network"]),
-                shared=int(data["shared"]),
-                patterns=tuple(as_pattern(pattern) for pattern in data["patterns"]),
-                tasks=tuple((tuple(float(x) for x in t["task"]), int(t["pattern"])) for t in data["tasks"]),
-                controller_hidden=int(data["controller_hidden"]),
+                shared=whole_number("shared", data["shared"]),
+                patterns=tuple(_pattern(pattern) for pattern in _list("patterns", data["patterns"])),
+                tasks=tuple(
+                    (_task(entry["task"]), whole_number("pattern", entry["pattern"]))
+                    for entry in _list("tasks", data["tasks"])
+                ),
+                controller_hidden=hidden,
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"not an architecture: {error!r}") from error
 
 
 def _network(data: dict[str, Any]) -> NetworkConfig:
-    width, blocks = int(data["width"]), int(data["blocks"])
+    width, blocks = (whole_number(name, data[name]) for name in ("width", "blocks"))
     return NetworkConfig(width=width, blocks=blocks, zero_task=data.get("zero_task", NetworkConfig.zero_task))
+
+
+def whole_number(name: str, value: object) -> int:
+    """A value from JSON that must be a whole number.
+
+    Raises:
+        ValueError: it is something else, such as 1.5, true or "1".
+    """
+    if type(value) is not int:
+        raise ValueError(f"{name} must be a whole number, got {value!r:.40}")
+    return value
+
+
+def _list(name: str, value: object) -> list[Any]:
+    if type(value) is not list:
+        raise ValueError(f"{name} must be a list, got {value!r:.40}")
+    return value
+
+
+def _pattern(points: object) -> Pattern:
+    return tuple(
+        tuple(whole_number("a channel", channel) for channel in _list("a selection point", point))
+        for point in _list("a pattern", points)
+    )
+
+
+def _task(values: object) -> tuple[float, ...]:
+    levels = _list("a task", values)
+    if any(type(level) not in (int, float) for level in levels):
+        raise ValueError(f"a task has three numbers, got {values!r:.60}")
+    return check_task(levels)
 
 
 def as_pattern(kept: Sequence[Sequence[int]]) -> Pattern:

@@ -1,4 +1,4 @@
-"""What every decoder gives, and what they share: the size limit and the EXIF block."""
+"""What every decoder gives, and what they share: the limits of what is read."""
 
 from __future__ import annotations
 
@@ -6,59 +6,56 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+
+from tatsnet.photos.metadata import Metadata
+from tatsnet.system.memory import NotEnoughMemoryError, check_memory
 
 MAX_PIXELS = 178_000_000
-"""Pixels of the largest photo that is read: about 2.1 GB of float32. More is taken for a decompression bomb."""
+"""Pixels of the largest photo that is read. More is taken for a decompression bomb."""
+
+BYTES_PER_PIXEL = 32
+"""Memory that reading a photo, restoring it once and writing it takes at its fullest, beside a band of rows."""
 
 TOO_LARGE = f"more than the {MAX_PIXELS // 1_000_000} million pixels that are read; crop or scale it down first"
-
-ORIENTATION = 274
 
 
 class UnsupportedImageError(ValueError):
     """A sound image of a kind that is refused: the message says which and what to do."""
 
 
+class DamagedImageError(ValueError):
+    """An image of which something is missing or wrong."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Decoded:
-    """Samples as they lie in a file, not yet upright: uint8 or uint16; C is 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA."""
+    """Samples as they lie in a file, not yet upright: uint8 or uint16; C is 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA.
+
+    Attributes:
+        samples_HWC: see above.
+        orientation: 1 to 8 as EXIF counts them.
+        metadata: upright already.
+        notes: what was missing or left out, in words.
+    """
 
     samples_HWC: npt.NDArray[np.generic]
     orientation: int
-    icc: bytes | None
-    exif: bytes | None
+    metadata: Metadata
+    notes: tuple[str, ...] = ()
 
 
 def check_size(width: int, height: int) -> None:
-    """Refuse an image of more than `MAX_PIXELS` before it is unpacked.
+    """Refuse, before it is unpacked, an image of no or more than `MAX_PIXELS` pixels, or for which memory lacks.
 
     Raises:
-        UnsupportedImageError: it is larger.
+        UnsupportedImageError: it is larger, or there is too little memory.
+        DamagedImageError: it has an empty side.
     """
+    if width < 1 or height < 1:
+        raise DamagedImageError("it has no pixels")
     if width * height > MAX_PIXELS:
         raise UnsupportedImageError(TOO_LARGE)
-
-
-def check_single_frame(image: Image.Image) -> None:
-    """Refuse an animated PNG or WebP; further pages of a TIFF and further pictures of an MPO are no animation.
-
-    Raises:
-        UnsupportedImageError: it is an animation.
-    """
-    if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
-        raise UnsupportedImageError("an animation, not a photo; export one frame")
-
-
-def read_exif(image: Image.Image) -> tuple[int, bytes | None]:
-    """A loaded image's orientation, and its EXIF block with an upright one; what cannot be parsed counts as none."""
-    block = image.info.get("exif")
     try:
-        exif = image.getexif()
-        orientation = int(exif.get(ORIENTATION, 1))
-        if orientation != 1 and block is not None:
-            exif[ORIENTATION] = 1
-            block = exif.tobytes()
-    except Exception:  # EXIF written by cameras and editors is broken in every imaginable way
-        return 1, None
-    return orientation, block
+        check_memory(width * height * BYTES_PER_PIXEL, f"a photo of {width}x{height} pixels")
+    except NotEnoughMemoryError as error:
+        raise UnsupportedImageError(str(error)) from error

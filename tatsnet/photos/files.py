@@ -5,29 +5,33 @@ Shape suffixes: H height, W width, C channels (1 grey, 2 grey + alpha, 3 RGB, 4 
 
 from __future__ import annotations
 
-import errno
-import os
-import secrets
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NoReturn, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tatsnet.photos import eight_bit as shallow
-from tatsnet.photos import sixteen_bit as deep
-from tatsnet.photos.decoded import MAX_PIXELS, TOO_LARGE, Decoded, UnsupportedImageError
+from tatsnet.photos import jpeg_webp, png, tiff
+from tatsnet.photos.decoded import BYTES_PER_PIXEL, MAX_PIXELS, TOO_LARGE, Decoded, UnsupportedImageError
+from tatsnet.photos.metadata import Metadata, fitted
+from tatsnet.photos.targets import FORMATS, PhotoError, check_target, write_target
+from tatsnet.photos.tiff_pages import RAW, RAW_SUFFIXES
+from tatsnet.system.memory import NotEnoughMemoryError, check_memory, size
 
 __all__ = [
+    "BYTES_PER_PIXEL",
     "FORMATS",
     "MAX_PIXELS",
+    "Metadata",
     "Photo",
     "PhotoError",
     "check_output",
     "list_images",
+    "losses",
     "read_photo",
     "to_uint8",
     "write_photo",
@@ -35,14 +39,10 @@ __all__ = [
 
 Pixels: TypeAlias = npt.NDArray[np.float32]
 
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
-"""Formats that are read and written, by suffix. Reading goes by the content, never by the name."""
-
 _DEEP_FORMATS = ("PNG", "TIFF")
-
-
-class PhotoError(ValueError):
-    """A photo that cannot be read or written: the message says which, why, and what to do."""
+_ROWS_BYTES = 2**24
+_MOST_BYTES, _PART_BYTES = 4 * 2**30, 2**24
+_HEADS = (b"II", b"MM", b"FUJIFILM")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,34 +54,34 @@ class Photo:
         depth: bits per sample of the file.
         grey: the file had one colour channel.
         alpha_HW: opacity in [0, 1], not multiplied into the colours; None for an opaque photo.
-        icc: the colour profile, as in the file.
-        exif: the EXIF block of a JPEG, PNG or WebP file, with its orientation set to upright.
+        metadata: what the file said beside its pixels, upright as they are.
+        notes: what was missing in the file or left out when it was read, in words.
     """
 
     rgb_HWC: Pixels
     depth: Literal[8, 16] = 8
     grey: bool = False
     alpha_HW: Pixels | None = None
-    icc: bytes | None = None
-    exif: bytes | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    notes: tuple[str, ...] = ()
 
 
 def read_photo(path: str | Path) -> Photo:
-    """Read a JPEG, PNG, TIFF or WebP photo: the first page of a TIFF, turned upright by its EXIF orientation.
+    """Read a JPEG, PNG, TIFF or WebP photo: the full-size page of a TIFF, turned upright by its EXIF orientation.
 
-    16-bit PNG and TIFF keep their 16 bits. Palettes become RGB. CMYK, Lab, floating-point and animated files
-    are refused.
+    16-bit PNG and TIFF keep their 16 bits. Palettes become RGB. CMYK, Lab, floating-point, raw and animated files
+    are refused. A file whose pixels are all there is read, and its photo's notes say what else was missing.
 
     Raises:
         PhotoError: the file is missing, a folder, empty, not such an image, damaged, cut short, of a kind that is
-            refused, or has more than `MAX_PIXELS` pixels.
+            refused, has more than `MAX_PIXELS` pixels, or there is too little memory for it.
     """
     path = Path(path)
     data = _read_bytes(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            decoded = deep.decode(data) or shallow.decode(data)
+            return _as_photo(_decoder(data)(data))
     except UnsupportedImageError as error:
         raise PhotoError(f"{path}: {error}") from error
     except Image.DecompressionBombError as error:
@@ -90,41 +90,42 @@ def read_photo(path: str | Path) -> Photo:
         raise PhotoError(f"{path}: not enough memory for this photo; make it smaller or free some memory") from error
     except Exception as error:  # decoders raise anything on damaged bytes: OSError, SyntaxError, struct.error, ...
         raise PhotoError(
-            f"{path}: the image is damaged or cut short ({_first_line(error)}); copy or export it again"
+            f"{path}: the image is damaged or cut short ({_reason(error)}); copy or export it again"
         ) from error
-    return _as_photo(decoded)
 
 
 def check_output(path: str | Path, photo: Photo) -> None:
     """Refuse, before any long work, a target that `write_photo` could not write.
 
     Raises:
-        PhotoError: unknown suffix, transparency into JPEG, a target that is a folder or whose folder is missing
-            or read-only.
+        PhotoError: unknown suffix, transparency into JPEG, a size that the format cannot hold, a target that is no
+            ordinary file, read-only, or has a name that is too long, a folder that is missing, read-only or full.
     """
-    path = Path(path)
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
-        known = ", ".join(FORMATS)
-        raise PhotoError(f"{path}: cannot tell the format from the suffix {path.suffix!r}; end the name in {known}")
+    path, height, width = Path(path), *photo.rgb_HWC.shape[:2]
+    kind = check_target(path, width, height, _bytes_of(path, photo))
     if kind == "JPEG" and photo.alpha_HW is not None:
         raise PhotoError(f"{path}: JPEG cannot hold the photo's transparency; write to a .png, .tif or .webp instead")
-    if path.is_dir():
-        raise PhotoError(f"{path}: is a folder; give the name of a file")
-    folder = _target(path).parent
-    if not folder.is_dir():
-        raise PhotoError(f"{path}: there is no folder {folder}; create it first")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PhotoError(f"{path}: the folder {folder} is read-only; write elsewhere or change its permissions")
+
+
+def losses(path: str | Path, photo: Photo) -> tuple[str, ...]:
+    """What of a photo the format of a target cannot hold, in words; known before any work.
+
+    Raises:
+        PhotoError: unknown suffix.
+    """
+    kind = check_target(Path(path))
+    _, lost = fitted(kind, photo.metadata, grey=photo.grey)
+    deep = () if photo.depth == 8 or kind in _DEEP_FORMATS else ("its 16 bits, 8 are written",)
+    return (*deep, *lost)
 
 
 def write_photo(path: str | Path, photo: Photo, rgb_HWC: Pixels) -> None:
     """Write restored pixels with the nature of the photo that they came from; the target appears whole or not at all.
 
-    Grey stays grey (the mean of the three channels), transparency and colour profile are put back. A 16-bit photo
-    is written with 16 bits to PNG and TIFF and with 8 to JPEG and WebP. JPEG has quality 95 without chroma
-    subsampling, WebP quality 95 (and knows no grey: three equal channels, without a grey profile). EXIF goes into
-    JPEG, PNG and WebP where it fits.
+    Grey stays grey (the mean of the three channels); transparency and metadata are put back, but for what `losses`
+    names. A 16-bit photo is written with 16 bits to PNG and TIFF and with 8 to JPEG and WebP. JPEG has quality 95
+    without chroma subsampling, WebP quality 95 (and knows no grey: three equal channels). A file that is replaced
+    keeps its permissions.
 
     Args:
         path: the target; its suffix chooses the format (`FORMATS`).
@@ -132,17 +133,14 @@ def write_photo(path: str | Path, photo: Photo, rgb_HWC: Pixels) -> None:
         rgb_HWC: values outside [0, 1] are clipped.
 
     Raises:
-        PhotoError: see `check_output`; also pixels of another shape or not finite, an image that is too large for
-            the format, a full disk or another failure to write.
+        PhotoError: see `check_output`; also pixels of another shape or not finite, a full disk or another failure
+            to write.
     """
     path = Path(path)
     check_output(path, photo)
-    kind = FORMATS[path.suffix.lower()]
     if rgb_HWC.shape != photo.rgb_HWC.shape:
         raise PhotoError(f"{path}: the pixels have the shape {rgb_HWC.shape}, the photo {photo.rgb_HWC.shape}")
-    if not np.isfinite(rgb_HWC).all():
-        raise PhotoError(f"{path}: the restored pixels are not all finite numbers; the network is broken")
-    _write_atomically(path, _encode(path, kind, photo, rgb_HWC))
+    write_target(path, _encode(path, photo, rgb_HWC))
 
 
 def to_uint8(rgb_HWC: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
@@ -151,9 +149,12 @@ def to_uint8(rgb_HWC: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     Raises:
         ValueError: a value is not a finite number.
     """
-    if not np.isfinite(rgb_HWC).all():
-        raise ValueError("the image holds values that are not finite numbers")
-    rounded: npt.NDArray[np.uint8] = np.rint(np.clip(rgb_HWC, 0, 1) * 255).astype(np.uint8)
+    rounded = np.empty(rgb_HWC.shape, np.uint8)
+    for rows in _bands(rgb_HWC.shape):
+        band = rgb_HWC[rows]
+        if not np.isfinite(band).all():
+            raise ValueError("the image holds values that are not finite numbers")
+        rounded[rows] = np.rint(np.clip(band, 0, 1) * 255)
     return rounded
 
 
@@ -177,31 +178,61 @@ def _read_bytes(path: Path) -> bytes:
             head = file.read(12)
             if not head:
                 raise PhotoError(f"{path}: the file is empty; copy or export it again")
+            if path.suffix.lower() in RAW_SUFFIXES and (head.startswith(_HEADS) or not _is_known(head)):
+                raise PhotoError(f"{path}: {RAW}")
             if not _is_known(head):
                 raise PhotoError(f"{path}: not a JPEG, PNG, TIFF or WebP image; convert it to one of them")
-            return head + file.read()
+            length = path.stat().st_size
+            check_memory(length, f"a file of {length / 1e6:.0f} MB")
+            parts, read = [head], 0
+            while part := file.read(_PART_BYTES):
+                parts.append(part)
+                read += len(part)
+                if read > _MOST_BYTES:
+                    raise PhotoError(f"{path}: more than the {size(_MOST_BYTES)} that are read; export it smaller")
+            return b"".join(parts)
     except FileNotFoundError as error:
         raise PhotoError(f"{path}: there is no such file; check the name") from error
     except IsADirectoryError as error:
         raise PhotoError(f"{path}: is a folder; give the name of one photo") from error
+    except NotEnoughMemoryError as error:
+        raise PhotoError(f"{path}: {error}") from error
     except OSError as error:
-        raise PhotoError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+        raise PhotoError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
+    except ValueError as error:  # a name that no file can have
+        if isinstance(error, PhotoError):
+            raise
+        raise PhotoError(f"{str(path)!r}: no file can have this name ({error}); check the name") from error
 
 
 def _is_known(head: bytes) -> bool:
     webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    return webp or head[:3] == b"\xff\xd8\xff" or head[:8] == deep.PNG_HEAD or head[:4] in deep.TIFF_HEADS
+    return webp or head[:3] == b"\xff\xd8\xff" or head[:8] == png.HEAD or head[:4] in tiff.HEADS
+
+
+def _decoder(data: bytes) -> Any:
+    if data[:8] == png.HEAD:
+        return png.decode
+    return tiff.decode if data[:4] in tiff.HEADS else jpeg_webp.decode
 
 
 def _as_photo(decoded: Decoded) -> Photo:
     samples_HWC = _upright(decoded.samples_HWC, decoded.orientation)
     depth: Literal[8, 16] = 16 if samples_HWC.dtype == np.uint16 else 8
-    values_HWC = np.divide(samples_HWC, 65535 if depth == 16 else 255, dtype=np.float32)
-    channels = values_HWC.shape[2]
+    height, width, channels = samples_HWC.shape
+    top = np.float32(65535 if depth == 16 else 255)
     grey = channels <= 2
-    rgb_HWC = np.repeat(values_HWC[..., :1], 3, axis=2) if grey else np.ascontiguousarray(values_HWC[..., :3])
-    alpha_HW = np.ascontiguousarray(values_HWC[..., -1]) if channels in (2, 4) else None
-    return Photo(rgb_HWC=rgb_HWC, depth=depth, grey=grey, alpha_HW=alpha_HW, icc=decoded.icc, exif=decoded.exif)
+    rgb_HWC = np.empty((height, width, 3), np.float32)
+    np.divide(samples_HWC[..., : 1 if grey else 3], top, out=rgb_HWC, dtype=np.float32)
+    alpha_HW = np.divide(samples_HWC[..., -1], top, dtype=np.float32) if channels in (2, 4) else None
+    return Photo(
+        rgb_HWC=rgb_HWC,
+        depth=depth,
+        grey=grey,
+        alpha_HW=None if alpha_HW is None else np.ascontiguousarray(alpha_HW),
+        metadata=decoded.metadata,
+        notes=decoded.notes,
+    )
 
 
 def _upright(samples_HWC: npt.NDArray[np.generic], orientation: int) -> npt.NDArray[np.generic]:
@@ -215,47 +246,60 @@ def _upright(samples_HWC: npt.NDArray[np.generic], orientation: int) -> npt.NDAr
     return samples_HWC
 
 
-def _encode(path: Path, kind: str, photo: Photo, rgb_HWC: Pixels) -> bytes:
-    is_deep = photo.depth == 16 and kind in _DEEP_FORMATS
-    colours_HWC = rgb_HWC.mean(axis=2, keepdims=True) if photo.grey else rgb_HWC
-    parts = [colours_HWC] if photo.alpha_HW is None else [colours_HWC, photo.alpha_HW[..., None]]
-    values_HWC = np.clip(np.concatenate(parts, axis=2, dtype=np.float32), 0, 1)
+def _encode(path: Path, photo: Photo, rgb_HWC: Pixels) -> bytes:
+    kind = FORMATS[path.suffix.lower()]
+    depth = 16 if photo.depth == 16 and kind in _DEEP_FORMATS else 8
+    metadata, _ = fitted(kind, photo.metadata, grey=photo.grey)
+    samples_HWC = _samples(path, photo, rgb_HWC, depth)
     try:
-        if is_deep:
-            return deep.encode(kind, np.rint(values_HWC * 65535).astype(np.uint16), photo.icc, photo.exif)
-        return shallow.encode(kind, np.rint(values_HWC * 255).astype(np.uint8), photo.icc, photo.exif)
+        match kind:
+            case "PNG":
+                return png.encode(samples_HWC, metadata)
+            case "TIFF":
+                return tiff.encode(samples_HWC, metadata)
+            case _:
+                return jpeg_webp.encode(kind, samples_HWC, metadata)
+    except MemoryError as error:
+        raise PhotoError(f"{path}: not enough memory to write this photo; make it smaller or free some") from error
     except Exception as error:  # encoders raise OSError, ValueError, struct.error, SystemError, ...
-        size = f"{rgb_HWC.shape[1]}x{rgb_HWC.shape[0]} pixels"
-        reason = _first_line(error)
-        raise PhotoError(f"{path}: {size} cannot be stored as {kind} ({reason}); write to a .png or .tif") from error
+        pixels = f"{rgb_HWC.shape[1]}x{rgb_HWC.shape[0]} pixels"
+        raise PhotoError(
+            f"{path}: {pixels} cannot be stored as {kind} ({_reason(error)}); write to a .png or .tif"
+        ) from error
 
 
-def _target(path: Path) -> Path:
-    return Path(os.path.realpath(path))
+def _samples(path: Path, photo: Photo, rgb_HWC: Pixels, depth: int) -> npt.NDArray[Any]:
+    """Whole numbers as they are stored, C in 1 .. 4, made in bands of rows."""
+    height, width, _ = rgb_HWC.shape
+    top, kind = (65535, np.uint16) if depth == 16 else (255, np.uint8)
+    colours = 1 if photo.grey else 3
+    samples_HWC = np.empty((height, width, colours + (photo.alpha_HW is not None)), kind)
+    for rows in _bands(rgb_HWC.shape):
+        band = rgb_HWC[rows].mean(axis=2, keepdims=True) if photo.grey else rgb_HWC[rows]
+        if not np.isfinite(band).all():
+            raise PhotoError(f"{path}: the restored pixels are not all finite numbers; the network is broken")
+        samples_HWC[rows, :, :colours] = np.rint(np.clip(band, 0, 1) * top)
+        if photo.alpha_HW is not None:
+            samples_HWC[rows, :, colours] = np.rint(np.clip(photo.alpha_HW[rows], 0, 1) * top)
+    return samples_HWC
 
 
-def _write_atomically(path: Path, data: bytes) -> None:
-    target = _target(path)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        try:
-            with part.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        _raise_write_error(path, error)
+def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """The rows of an image in bands that take little memory; any other array in one."""
+    rows = max(1, _ROWS_BYTES // max(1, 4 * int(np.prod(shape[1:]))))
+    return (slice(first, first + rows) for first in range(0, shape[0], rows))
 
 
-def _raise_write_error(path: Path, error: OSError) -> NoReturn:
-    advice = "check the folder and its permissions"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        advice = "free some space or write elsewhere"
-    raise PhotoError(f"{path}: cannot be written ({error.strerror}); {advice}") from error
+def _bytes_of(path: Path, photo: Photo) -> int:
+    """Bytes that a photo takes in a file at the least, by experience."""
+    height, width, _ = photo.rgb_HWC.shape
+    samples = (1 if photo.grey else 3) + (photo.alpha_HW is not None)
+    kind = FORMATS.get(path.suffix.lower())
+    share = 6 * photo.depth // 8 if kind in _DEEP_FORMATS else 2
+    return int(height * width * samples * share // 24)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _reason(error: Exception) -> str:
+    """The first line of an error, without the objects that some decoders name."""
+    line = (str(error).splitlines() or [""])[0]
+    return line if line and " object at 0x" not in line and " @" not in line else type(error).__name__

@@ -39,6 +39,17 @@ def bytes_per_row(convs: Sequence[Conv], pattern: Pattern, incoming: Channels, w
     return itemsize * width / 2 * max(at_half, stream + at_full, 1)
 
 
+def hidden_planes(convs: Sequence[Conv], pattern: Pattern) -> int:
+    """Numbers per pixel at half resolution of what a section leaves beside the stream.
+
+    An estimate from above: it is taken to leave all that its last convolution makes.
+    """
+    if not convs:
+        return 0
+    last = convs[-1]
+    return _outputs(last, pattern) * (4 if last.area == 1 else 1)
+
+
 def _outputs(conv: Conv, pattern: Pattern) -> int:
     return conv.outputs if conv.fan_out is None else len(pattern[conv.fan_out])
 

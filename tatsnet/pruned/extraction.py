@@ -17,9 +17,10 @@ from tatsnet.network.architecture import Architecture, gather
 from tatsnet.network.flops import effect_cost
 from tatsnet.network.slicing import slice_section, split
 from tatsnet.network.tasks import Task
-from tatsnet.pruned.folder import read_folder, write_folder
+from tatsnet.pruned.folder import read_folder, write_folder, written_files
 from tatsnet.pruned.network import ExtractedNetwork, Parts
-from tatsnet.system.files import Tensors, fresh_folder
+from tatsnet.system.files import Tensors
+from tatsnet.system.replacing import fresh_folder
 
 TOLERANCE = 1e-5
 """Largest difference between the extracted and the masked network's outputs, on images in [0, 1]."""
@@ -70,13 +71,14 @@ def extract(model: MaskedNetwork, folder: Path, tasks: Sequence[Task] | None = N
         RuntimeError: the model is not frozen.
         NotEqual: the largest difference exceeds `TOLERANCE`.
         OSError: the folder cannot be written.
+        ValueError: the folder holds something else than a network.
     """
     if not model.is_frozen:
         raise RuntimeError("the architecture is not frozen: call freeze() before it is extracted")
     tasks = grid_tasks() if tasks is None else tuple(tasks)
     masked = copy.deepcopy(model).cpu().eval()
     parts = slice_parts(masked, tasks)
-    with fresh_folder(folder) as temporary:
+    with fresh_folder(folder, written_files) as temporary:
         write_folder(temporary, parts)
         difference = largest_difference(masked, ExtractedNetwork(read_folder(temporary)), tasks)
         if not difference <= TOLERANCE:  # NaN too

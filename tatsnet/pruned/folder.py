@@ -12,17 +12,33 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tatsnet.method.settings import GateRule
-from tatsnet.network.architecture import Architecture
+from tatsnet.network.architecture import Architecture, whole_number
+from tatsnet.network.slicing import split
+from tatsnet.pruned.checks import (
+    Shapes,
+    check_readable,
+    check_tensors,
+    control_shapes,
+    precision,
+    rest_shapes,
+    section_shapes,
+)
 from tatsnet.pruned.network import Parts
 from tatsnet.system.files import Tensors, pack, sha256, unpack
+from tatsnet.system.json_files import read_json
+from tatsnet.system.memory import check_memory
+
+T = TypeVar("T")
 
 SCHEMA = 1
 SPEC = "architecture.json"
+CONTROL = "control.safetensors"
 ADVICE = "extract the network again (dvc repro extract) or copy its folder again"
 
 
@@ -51,6 +67,14 @@ def write_folder(folder: Path, parts: Parts) -> None:
     (folder / SPEC).write_text(f"{text}\n", encoding="utf-8")
 
 
+def written_files(folder: Path) -> list[str]:
+    """The files of a network in a folder, as its description names them; none where there is no network."""
+    try:
+        return [SPEC, *(str(name) for name in read_json(folder / SPEC)["files"])]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+
+
 def read_folder(folder: Path) -> Parts:
     """Read a network and check every file against its sha256.
 
@@ -62,23 +86,71 @@ def read_folder(folder: Path) -> Parts:
     path = folder / SPEC
     try:
         architecture = Architecture.from_json(spec["architecture"])
-        rule = GateRule(**spec["method"])
-        files, figures = dict(spec["files"]), dict(spec["figures"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): {ADVICE}") from error
-    patterns = range(len(architecture.patterns))
+        check_readable(architecture)
+        rule = _rule(spec["method"], architecture)
+        files, figures = _files(spec["files"]), dict(spec["figures"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error}): {ADVICE}") from error
+    shared, specific = split(architecture)
+    control = _read_tensors(folder, CONTROL, files)
+    dtype = _checked(folder / CONTROL, lambda: precision(control))
+
+    def read(name: str, shapes: Shapes) -> Tensors:
+        tensors = control if name == CONTROL else _read_tensors(folder, name, files)
+        _checked(folder / name, lambda: check_tensors(tensors, shapes, dtype))
+        return tensors
+
     return Parts(
         architecture=architecture,
         min_channels=rule.min_channels,
         prune=rule.prune,
         group=rule.group,
         tied=rule.tied,
-        shared=_read_tensors(folder, "shared.safetensors", files),
-        patterns=tuple(_read_tensors(folder, _pattern_file(index), files) for index in patterns),
-        control=_read_tensors(folder, "control.safetensors", files),
-        rest=_read_tensors(folder, "rest.safetensors", files),
+        shared=read("shared.safetensors", section_shapes(shared, architecture.patterns[0], shared=True)),
+        patterns=tuple(
+            read(_pattern_file(index), section_shapes(specific, pattern, shared=False))
+            for index, pattern in enumerate(architecture.patterns)
+        ),
+        control=read(CONTROL, control_shapes(architecture)),
+        rest=read("rest.safetensors", rest_shapes(architecture, specific)),
         figures=figures,
     )
+
+
+def _checked(path: Path, check: Callable[[], T]) -> T:
+    try:
+        return check()
+    except ValueError as error:
+        raise ValueError(f"{path} is no part of this network: {error}; {ADVICE}") from error
+
+
+def _rule(method: Any, architecture: Architecture) -> GateRule:
+    """The rule of the gates, of the kinds that its fields have.
+
+    Raises:
+        ValueError, TypeError: a field that is missing, unknown, of another kind or out of its range.
+    """
+    kinds = {"min_channels": int, "prune": bool, "group": int, "tied": bool}
+    wrong = [name for name, kind in kinds.items() if name in method and type(method[name]) is not kind]
+    if wrong:
+        raise ValueError(f"{wrong[0]} must be a {kinds[wrong[0]].__name__}, got {method[wrong[0]]!r:.40}")
+    missing = [name for name in ("min_channels", "prune") if name not in method]
+    if missing:
+        raise ValueError(f"method lacks {missing[0]}")
+    rule = GateRule(**method)
+    width = architecture.network.width
+    if rule.min_channels > width or width % rule.group:
+        raise ValueError(f"min_channels {rule.min_channels} or group {rule.group} does not fit the width {width}")
+    return rule
+
+
+def _files(files: Any) -> dict[str, tuple[int, str]]:
+    """Size and sha256 of each file.
+
+    Raises:
+        ValueError, TypeError, KeyError: an entry of another kind.
+    """
+    return {name: (whole_number("bytes", entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()}
 
 
 def _pattern_file(index: int) -> str:
@@ -92,12 +164,12 @@ def _read_spec(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{folder} is not the folder of an extracted network (it has no {SPEC}): give another one")
     try:
-        spec = json.loads(path.read_text(encoding="utf-8"))
+        spec = read_json(path)
         schema, digest = spec["schema"], spec.pop("sha256")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not the description of an extracted network ({error!r}): {ADVICE}") from error
-    if schema != SCHEMA:
-        raise ValueError(f"{path} has schema {schema!r}, this version reads {SCHEMA}: {ADVICE}")
+    if type(schema) is not int or schema != SCHEMA:
+        raise ValueError(f"{path} has schema {schema!r:.40}, this version reads {SCHEMA}: {ADVICE}")
     if digest != _digest(spec):
         raise ValueError(f"{path} has been changed since it was written: {ADVICE}")
     return dict(spec)
@@ -107,15 +179,20 @@ def _digest(spec: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
 
-def _read_tensors(folder: Path, name: str, files: Mapping[str, Any]) -> Tensors:
+def _read_tensors(folder: Path, name: str, files: Mapping[str, tuple[int, str]]) -> Tensors:
     path = folder / name
+    if name not in files:
+        raise ValueError(f"{folder / SPEC} names no {name}: {ADVICE}")
+    expected, digest = files[name]
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno()).st_size
+            if found != expected:
+                raise ValueError(f"{path} has {found} bytes instead of {expected}: {ADVICE}")
+            check_memory(expected, str(path))
+            data = file.read(expected)
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}): {ADVICE}") from error
-    expected = files.get(name, {})
-    if len(data) != expected.get("bytes"):
-        raise ValueError(f"{path} has {len(data)} bytes instead of {expected.get('bytes')}: {ADVICE}")
-    if sha256(data) != expected.get("sha256"):
+    if len(data) != expected or sha256(data) != digest:
         raise ValueError(f"{path} has been changed since it was written: {ADVICE}")
     return unpack(data, path, ADVICE)

@@ -20,17 +20,25 @@ from tatsnet.network.architecture import Architecture, Channels, Conv, Pattern, 
 from tatsnet.network.slicing import slice_section, split, travelling, with_scales
 from tatsnet.network.supernet import pad_even, residual_scale
 from tatsnet.network.tasks import Task, check_task
-from tatsnet.pruned.bands import bytes_per_row, in_bands, reach, rows_within
+from tatsnet.pruned.bands import bytes_per_row, hidden_planes, in_bands, reach, rows_within
 from tatsnet.pruned.section_cache import SectionCache
 from tatsnet.runtimes.api import Compiled, Runtime
 from tatsnet.runtimes.torch.layers import State, start
 from tatsnet.runtimes.torch.runtime import TorchRuntime
 from tatsnet.system.files import Tensors
+from tatsnet.system.memory import available, check_memory
 
 CACHED_SECTIONS = 64
 CACHED_TASKS = 1024
 BAND_BYTES = 2 * 2**30
-"""An image whose convolutions would hold more than so much at a time is run in bands."""
+"""An image whose convolutions would hold more than so much at a time, or a quarter of the memory that is free, is run
+in bands."""
+
+SMALL = 2**20
+"""Pixels of an image for which memory is not looked at."""
+
+IMAGES = 5
+"""Copies of an image that are alive together: as it is, padded, with an effect added, clamped, as an array."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,6 +137,7 @@ class ExtractedNetwork:
         self._shared_convs, self._specific_convs = split(architecture)
         self._has_scales = any(conv.name.endswith("conv2") for conv in self._specific_convs)
         self._incoming = travelling(self._shared_convs, architecture.patterns[0])
+        self._shared_outputs = hidden_planes(self._shared_convs, architecture.patterns[0])
         try:
             self._shared = self.runtime.compile(self._shared_convs, architecture.patterns[0], (), parts.shared)
             self._global_scale = tuple(
@@ -167,10 +176,15 @@ class ExtractedNetwork:
 
         Raises:
             ValueError: another shape.
+            NotEnoughMemoryError: there is too little memory for what the effects go on from; before any work.
         """
         if image_BCHW.ndim != 4 or image_BCHW.shape[1] != 3 or 0 in image_BCHW.shape:
             raise ValueError(f"an image batch is B x 3 x H x W with no empty side, got {tuple(image_BCHW.shape)}")
         height, width = image_BCHW.shape[-2:]
+        if self.device.type == "cpu" and height * width > SMALL:
+            check_memory(
+                int(len(image_BCHW) * height * self.held_per_row(width)), f"an image of {width}x{height} pixels"
+            )
         layout = self.runtime.image_layout
         padded = pad_even(image_BCHW.to(self.device, self.dtype)).contiguous(memory_format=layout)
         pattern = self.architecture.patterns[0]
@@ -192,6 +206,20 @@ class ExtractedNetwork:
         scale = residual_scale(task_D, weight, bias, self.architecture.network.zero_task)
         restored = self.runtime.add_scaled(state.image_BCHW, scale, state.hidden_BCHW)
         return restored[..., : encoded.height, : encoded.width]
+
+    @property
+    def around(self) -> int:
+        """Rows at half resolution on either side of a row that its restoration depends on."""
+        return reach(self._shared_convs) + reach(self._specific_convs)
+
+    def held_per_row(self, width: int) -> float:
+        """Bytes that an image, what its effects go on from, and one effect take in memory per row of pixels.
+
+        Args:
+            width: of the image, pixels.
+        """
+        stream, hidden = len(self._incoming), self._shared_outputs
+        return self.dtype.itemsize * width * ((stream + hidden) / 4 + IMAGES * 3)
 
     def _wanted(self, task: Sequence[float]) -> Wanted:
         task = check_task(task)
@@ -223,7 +251,10 @@ class ExtractedNetwork:
         batch, _, height, width = state.image_BCHW.shape
         per_row = batch * bytes_per_row(convs, pattern, incoming, width, self.dtype.itemsize)
         around = reach(convs)
-        return in_bands(section, state, task_D, around, rows_within(self._band_bytes, per_row, around, height // 2))
+        limit = self._band_bytes
+        if self.device.type == "cpu" and height * width > SMALL:
+            limit = min(limit, available() / 4)
+        return in_bands(section, state, task_D, around, rows_within(limit, per_row, around, height // 2))
 
     @torch.inference_mode()
     def _make_section(self, runtime: Runtime, wanted: Wanted) -> Compiled:

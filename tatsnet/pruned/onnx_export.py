@@ -23,22 +23,24 @@ from tatsnet.pruned.network import Parts
 from tatsnet.runtimes.onnx.graph import SectionGraph
 from tatsnet.runtimes.onnx.nodes import Nodes, Sides
 from tatsnet.runtimes.onnx.section import FULL, HALF, channels_after, input_sides
-from tatsnet.system.files import Tensors, fresh_folder
+from tatsnet.system.files import Tensors
+from tatsnet.system.json_files import read_json
+from tatsnet.system.replacing import fresh_folder
 
 TASKS = "tasks.json"
 
 
 def export(parts: Parts, folder: Path) -> None:
-    """Write a network's ONNX files; a folder that is there is replaced at the end, or stays as it was.
+    """Write a network's ONNX files; an older export that is there is replaced at the end, or stays as it was.
 
     Raises:
-        ValueError: weights that are not float32.
+        ValueError: weights that are not float32, or a folder that holds something else than an export.
         OSError: the folder cannot be written.
     """
     if parts.dtype != torch.float32:
         raise ValueError(f"only float32 networks can be exported, this one is {parts.dtype}")
     architecture = parts.architecture
-    with fresh_folder(folder) as temporary:
+    with fresh_folder(folder, exported_files) as temporary:
         shared = _write_shared(parts, temporary)
         patterns = [
             _write_pattern(parts, pattern, tensors, temporary / f"pattern_{index:03d}.onnx")
@@ -47,6 +49,17 @@ def export(parts: Parts, folder: Path) -> None:
         tasks = [{"task": list(task), "pattern": index} for task, index in architecture.tasks]
         spec = {"shared": shared, "patterns": patterns, "tasks": tasks}
         (temporary / TASKS).write_text(f"{json.dumps(spec, indent=1)}\n", encoding="utf-8")
+
+
+def exported_files(folder: Path) -> list[str]:
+    """The files that an export made in a folder, as its `tasks.json` names them; none where there is no export."""
+    try:
+        spec = read_json(folder / TASKS)
+        if set(spec) != {"shared", "patterns", "tasks"}:
+            return []
+        return [TASKS, *(str(part["file"]) for part in (*spec["shared"], *spec["patterns"]))]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def _write_shared(parts: Parts, folder: Path) -> list[dict[str, Any]]:

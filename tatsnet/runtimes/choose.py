@@ -1,7 +1,8 @@
-"""Which runtime to take: the named one, or the fastest that is installed."""
+"""Which runtime to take: the named one, or the fastest that works here."""
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from tatsnet.runtimes.api import Runtime
 from tatsnet.runtimes.torch.cudagraph import CudaGraphRuntime
 from tatsnet.runtimes.torch.runtime import TorchRuntime
+from tatsnet.runtimes.trial import try_out
 
 AUTO = "auto"
 
@@ -33,6 +35,13 @@ PRECISIONS = {
     "triton": (torch.float32, torch.bfloat16, torch.float16),
 }
 """In which they compute; PyTorch in any."""
+
+
+CACHE_ADVICE = "set NUMBA_CACHE_DIR to a folder that can be written, or take another one"
+
+_log = logging.getLogger(__name__)
+_tried: set[str] = set()
+_said: set[str] = set()
 
 
 def available(
@@ -63,7 +72,7 @@ def why_not(
         return f"the runtime {name} serves float32 networks only, not {dtype}: take torch"
     if name in PRECISIONS and (precision or dtype) not in PRECISIONS[name]:
         return f"the runtime {name} does not compute in {precision or dtype}: take torch"
-    missing = [package for package in NEEDS.get(name, ()) if find_spec(package) is None]
+    missing = [package for package in NEEDS.get(name, ()) if not _is_installed(package)]
     return f"the runtime {name} is not installed: pip install {' '.join(missing)}" if missing else None
 
 
@@ -74,7 +83,10 @@ def pick(
     dtype: torch.dtype = torch.float32,
     precision: torch.dtype | None = None,
 ) -> Runtime:
-    """A runtime by its name, or with `auto` the fastest that can be taken.
+    """A runtime by its name, or with `auto` the fastest that works here.
+
+    What is installed need not work: a package may not import, a cache not be writable. Each runtime is tried on a few
+    pixels; `auto` goes on to the next one and says once which it left out.
 
     Args:
         name: `auto`, `numba`, `openvino`, `onnxruntime`, `torch`, `cudagraph` or `triton`.
@@ -89,14 +101,51 @@ def pick(
     Raises:
         ValueError: no such runtime, or one that cannot be taken here; the message says why and what to do.
     """
-    if name == AUTO:
-        name = available(device, dtype, precision)[0]
-    reason = why_not(name, device, dtype, precision)
-    if reason is not None:
-        raise ValueError(reason)
     threads = torch.get_num_threads() if threads is None else threads
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
+    if name != AUTO:
+        reason = why_not(name, device, dtype, precision)
+        if reason is not None:
+            raise ValueError(reason)
+        return _working(name, device, threads, precision)
+    *others, last = available(device, dtype, precision)
+    for other in others:
+        try:
+            return _working(other, device, threads, precision)
+        except ValueError as error:
+            if other not in _said:
+                _said.add(other)
+                _log.warning("%s; the next one is taken (said once)", error)
+    return _working(last, device, threads, precision)
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):  # half of it is there
+        return False
+
+
+def _working(name: str, device: str | torch.device, threads: int, precision: torch.dtype | None) -> Runtime:
+    """A runtime that was tried on a few pixels, the first time that it is taken.
+
+    Raises:
+        ValueError: it does not work here.
+    """
+    try:
+        runtime = _make(name, device, threads, precision)
+        if name not in _tried:
+            try_out(runtime)
+            _tried.add(name)
+    except Exception as error:  # packages fail to load and to compile in every imaginable way
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        advice = CACHE_ADVICE if "cache" in reason else "install its package again, or take another one"
+        raise ValueError(f"the runtime {name} does not work here ({reason}): {advice}") from error
+    return runtime
+
+
+def _make(name: str, device: str | torch.device, threads: int, precision: torch.dtype | None) -> Runtime:
     match name:
         case "numba":
             from tatsnet.runtimes.numba.runtime import NumbaRuntime

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tatsnet.method.training import ITERATION
-from tatsnet.system.files import Tensors, fresh_folder, pack, unpack
+from tatsnet.system.files import Tensors, pack, unpack
+from tatsnet.system.json_files import read_json
+from tatsnet.system.replacing import fresh_folder
 
 Curve = list[dict[str, float | int | str]]
 """One entry per report: iteration, phase, and the terms of the loss."""
@@ -24,6 +26,7 @@ PART_BYTES = 15 * 2**20
 """Of tensors in one file; a larger tensor has a file of its own."""
 
 _CURVE = "curve.json"
+_PARTS = "part-*.safetensors"
 
 
 class Kept:
@@ -61,7 +64,7 @@ class Kept:
 
     def keep(self, state: Tensors) -> None:
         """Keep the state, and the curve as it is."""
-        with fresh_folder(self._folder) as folder:
+        with fresh_folder(self._folder, _written) as folder:
             for index, part in enumerate(_parts(state)):
                 (folder / f"part-{index}.safetensors").write_bytes(pack(part))
             (folder / _CURVE).write_text(json.dumps(self.curve))
@@ -70,6 +73,11 @@ class Kept:
     def forget(self) -> None:
         """Remove it: what the training makes is written."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _written(folder: Path) -> list[str]:
+    """The names of the files of a checkpoint."""
+    return [_CURVE, *(path.name for path in folder.glob(_PARTS))]
 
 
 def _parts(state: Tensors) -> Iterator[Tensors]:
@@ -86,9 +94,9 @@ def _parts(state: Tensors) -> Iterator[Tensors]:
 
 def _read(folder: Path) -> tuple[Tensors, Curve]:
     state: Tensors = {}
-    for path in sorted(folder.glob("part-*.safetensors")):
+    for path in sorted(folder.glob(_PARTS)):
         state |= unpack(path.read_bytes(), path, "it is left out")
     if ITERATION not in state:
         raise ValueError("it holds no iteration")
-    curve: Curve = json.loads((folder / _CURVE).read_text())
+    curve: Curve = read_json(folder / _CURVE)
     return state, curve

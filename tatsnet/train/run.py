@@ -22,7 +22,8 @@ from tatsnet.method.training import Training, finetune, search, train_dense
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.supernet import SuperNetwork
 from tatsnet.quality.evaluation import EvalPhoto, input_psnr, oracle_psnr
-from tatsnet.system.files import write_atomically
+from tatsnet.system.json_files import read_json
+from tatsnet.system.replacing import write_atomically
 from tatsnet.train.kept import Kept
 from tatsnet.train.photos import read_photos, split
 from tatsnet.train.progress import Ticker
@@ -104,7 +105,7 @@ def run(job: Job, tell: Callable[[str], None], seconds: float = float("inf")) ->
     _claim(job)
     if (done := job.out / FIGURES).is_file() and (job.out / NETWORK).is_file():
         tell(f"{job.out} is done already")
-        figures: dict[str, float] = json.loads(done.read_text())
+        figures: dict[str, float] = read_json(done)
         return figures
     photos = [photo for folder in job.photos for photo in read_photos(folder, job.train.patch, tell)]
     pack, valid = split(photos, job.valid, job.train.seed)
@@ -123,7 +124,7 @@ def run(job: Job, tell: Callable[[str], None], seconds: float = float("inf")) ->
 
 def _claim(job: Job) -> None:
     path, settings = job.out / SETTINGS, json.loads(json.dumps(job.settings()))
-    if path.is_file() and json.loads(path.read_text()) != settings:
+    if path.is_file() and read_json(path) != settings:
         raise ValueError(f"{job.out} holds a training with other settings ({path}): name another folder")
     write_atomically(path, json.dumps(settings, indent=2).encode())
 

@@ -139,3 +139,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         save_dense(path, broken, {})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["d"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite_are_refused(value: float, tmp_path: Path) -> None:
+    network = SuperNetwork(NetworkConfig(width=4, blocks=1))
+    with torch.no_grad():
+        network.head.weight[0, 0, 0, 0] = value
+    save_dense(tmp_path / "net.safetensors", network)
+    with pytest.raises(ValueError, match=r"head\.weight that are not finite floating"):
+        load_dense(tmp_path / "net.safetensors")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -112,19 +113,104 @@ def test_the_example_needs_nothing_of_this_project(tmp_path: Path, shared: int) 
 
 def test_the_example_is_short() -> None:
     lines = (ROOT / "examples" / "onnx_restore.py").read_text().splitlines()
-    assert len([line for line in lines if line.strip()]) <= 25
+    assert len([line for line in lines if line.strip()]) <= 30
 
 
-@pytest.mark.parametrize("name", ["net", "file", "full"])
-def test_what_is_something_else_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+def make_settings(folder: Path) -> None:
+    """What an editor keeps: a tasks.json of its own beside other files."""
+    (folder / "tasks.json").write_text(json.dumps({"version": "2.0.0", "tasks": []}))
+    (folder / "settings.json").write_text("{}")
+
+
+def make_export(folder: Path) -> None:
+    export(slice_parts(frozen_network(4), KNOWN[:1]), folder)
+
+
+def make_export_with_notes(folder: Path) -> None:
+    make_export(folder)
+    (folder / "notes").mkdir()
+    (folder / "notes" / "mine.txt").write_text("mine")
+
+
+def make_export_with_link(folder: Path) -> None:
+    make_export(folder)
+    (folder / "link").symlink_to(folder.parent)
+
+
+def make_false_export(folder: Path) -> None:
+    """A tasks.json of our keys that names none of the files beside it."""
+    (folder / "tasks.json").write_text(json.dumps({"shared": [], "patterns": [], "tasks": []}))
+    (folder / "mine.onnx").write_text("mine")
+
+
+def make_odd(text: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / "tasks.json").write_text(text) and None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        make_settings,
+        make_export_with_notes,
+        make_export_with_link,
+        make_false_export,
+        make_odd("[]"),
+        make_odd("[" * 100_000),
+        make_odd('{"shared": 1, "patterns": null, "tasks": []}'),
+        lambda folder: (folder / "mine").write_text("mine"),
+        lambda folder: (folder / ".hidden").write_text("mine"),
+        lambda folder: extract(frozen_network(4), folder, KNOWN[:1]),
+    ],
+)
+def test_a_folder_that_holds_anything_else_is_not_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Callable[[Path], None]
+) -> None:
+    model = extract(frozen_network(4), tmp_path / "net", KNOWN[:1]).folder
+    (tmp_path / "there").mkdir()
+    make(tmp_path / "there")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main(["export", str(model), "-o", str(tmp_path / "there")]) == 2
+    assert "give another folder" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_a_file_in_the_folders_place_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = extract(frozen_network(4), tmp_path / "net", KNOWN[:1]).folder
     (tmp_path / "file").write_text("mine")
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine").write_text("mine")
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert main(["export", str(model), "-o", str(tmp_path / name)]) == 2
-    assert "another folder" in capsys.readouterr().err
-    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main(["export", str(model), "-o", str(tmp_path / "file")]) == 2
+    assert "is a file; give another folder" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_read_only_export_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = extract(frozen_network(4), tmp_path / "net", KNOWN[:1]).folder
+    make_export(tmp_path / "onnx")
+    (tmp_path / "onnx").chmod(0o555)
+    before = (tmp_path / "onnx" / "tasks.json").stat()
+    assert main(["export", str(model), "-o", str(tmp_path / "onnx")]) == 2
+    assert "read-only" in capsys.readouterr().err
+    assert (tmp_path / "onnx" / "tasks.json").stat() == before
+
+
+def test_the_folder_that_one_is_in_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = extract(frozen_network(4), tmp_path / "net", KNOWN[:1]).folder
+    (tmp_path / "onnx").mkdir()
+    monkeypatch.chdir(tmp_path / "onnx")
+    assert main(["export", str(model), "-o", "."]) == 2
+    assert "the folder that you are in" in capsys.readouterr().err
+
+
+def test_a_network_replaces_only_a_network(tmp_path: Path) -> None:
+    folder = extract(frozen_network(4), tmp_path / "net", KNOWN[:1]).folder
+    folder.chmod(0o750)
+    extract(frozen_network(4, seed=1), folder, KNOWN[:1])
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o750
+    (folder / "mine").write_text("mine")
+    with pytest.raises(ValueError, match="holds something else"):
+        extract(frozen_network(4), folder, KNOWN[:1])
+    assert (folder / "mine").read_text() == "mine"
 
 
 def test_an_export_replaces_an_older_one(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def changed(tensors: Tensors, name: str) -> Tensors:
     return {**tensors, name: tensors[name] + 1e-3}
 
 
-@pytest.mark.parametrize("wrong", [change_shared, change_last_pattern, change_scale, make_nan, swap_patterns])
+@pytest.mark.parametrize("wrong", [change_shared, change_last_pattern, change_scale, swap_patterns])
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_network_that_differs_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Callable[[Parts], Parts], exists: bool
@@ -113,6 +113,13 @@ def test_a_network_that_differs_is_not_written(
         extract(frozen_network(4), folder)
     assert files(folder) == before
     assert [path.name for path in tmp_path.iterdir()] == (["net"] if exists else [])
+
+
+def test_a_network_without_finite_numbers_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction, "write_folder", lambda path, parts: write_folder(path, make_nan(parts)))
+    with pytest.raises(ValueError, match=r"global_scale\.bias holds numbers that are not finite"):
+        extract(frozen_network(4), tmp_path / "net")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_the_disk_spoils_stops_the_extraction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

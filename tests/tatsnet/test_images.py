@@ -21,7 +21,16 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from tatsnet.photos.files import Photo, PhotoError, check_output, list_images, read_photo, to_uint8, write_photo
+from tatsnet.photos.files import (
+    Metadata,
+    Photo,
+    PhotoError,
+    check_output,
+    list_images,
+    read_photo,
+    to_uint8,
+    write_photo,
+)
 
 Samples = npt.NDArray[Any]
 RNG = np.random.default_rng(5)
@@ -62,7 +71,7 @@ def photo_of(mode: str, depth: int, icc: bytes | None = None) -> Photo:
         depth=16 if depth == 16 else 8,
         grey=mode in ("L", "LA"),
         alpha_HW=values[..., -1].astype(np.float32) if mode in ("LA", "RGBA") else None,
-        icc=icc,
+        metadata=Metadata(icc=icc),
     )
 
 
@@ -229,7 +238,7 @@ def test_a_lossless_round_trip_keeps_everything(mode: str, suffix: str, depth: i
     write_photo(path, photo, photo.rgb_HWC)
     again = read_photo(path)
     assert np.array_equal(again.rgb_HWC, photo.rgb_HWC)
-    assert (again.depth, again.grey, again.icc) == (photo.depth, photo.grey, photo.icc)
+    assert (again.depth, again.grey, again.metadata.icc) == (photo.depth, photo.grey, photo.metadata.icc)
     assert (again.alpha_HW is None) == (photo.alpha_HW is None)
     if photo.alpha_HW is not None and again.alpha_HW is not None:
         assert np.array_equal(again.alpha_HW, photo.alpha_HW)
@@ -264,7 +273,7 @@ def test_formats_with_8_bits_take_a_16_bit_photo(mode: str, suffix: str, tmp_pat
         return
     write_photo(path, photo, smooth)
     again = read_photo(path)
-    assert (again.depth, again.icc) == (8, ICC)
+    assert (again.depth, again.metadata.icc) == (8, ICC)
     assert again.grey == (photo.grey and suffix != ".webp")
     assert np.abs(again.rgb_HWC - smooth).max() < 0.01
     if photo.alpha_HW is not None and again.alpha_HW is not None:
@@ -276,8 +285,8 @@ def test_a_grey_profile_does_not_go_into_a_webp(tmp_path: Path) -> None:
     photo = photo_of("L", 8, grey_icc)
     write_photo(tmp_path / "a.webp", photo, photo.rgb_HWC)
     write_photo(tmp_path / "a.png", photo, photo.rgb_HWC)
-    assert read_photo(tmp_path / "a.webp").icc is None
-    assert read_photo(tmp_path / "a.png").icc == grey_icc
+    assert read_photo(tmp_path / "a.webp").metadata.icc is None
+    assert read_photo(tmp_path / "a.png").metadata.icc == grey_icc
 
 
 def test_grey_is_the_mean_of_the_restored_channels(tmp_path: Path) -> None:

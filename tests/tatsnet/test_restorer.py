@@ -20,6 +20,7 @@ from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes.api import BOUNDS, Compiled
 from tatsnet.runtimes.torch.runtime import TorchRuntime
+from tatsnet.system.memory import NotEnoughMemoryError
 from tests.tatsnet.networks import frozen_network, random_tasks
 
 
@@ -49,6 +50,39 @@ def test_restores_as_the_masked_network(folder: Path, height: int, width: int, t
     assert (restored.dtype, restored.shape) == (np.float32, rgb_HWC.shape)
     assert restored.flags.c_contiguous
     np.testing.assert_allclose(restored, expected[0].permute(1, 2, 0).clamp(0, 1).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("shared", [0, 4, 9])
+@pytest.mark.parametrize(("height", "width"), [(96, 6), (97, 7), (64, 5), (1, 9)])
+def test_a_large_image_in_strips_is_the_image_whole(shared: int, height: int, width: int) -> None:
+    network = ExtractedNetwork(slice_parts(frozen_network(shared), [(0.0, 0.5, 1.0)]))
+    rgb_HWC = photo(height, width)
+    narrow = Restorer(network, strip_bytes=1)  # strips as narrow as what lies around them
+    assert narrow._strip(height, width) < height or height == 1
+    for task in ((0.0, 0.5, 1.0), (0.3, 0.2, 0.1)):
+        whole = Restorer(network).restore(rgb_HWC, task)
+        np.testing.assert_allclose(narrow.restore(rgb_HWC, task), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("runtime", ["numba", "openvino", "onnxruntime", "torch"])
+def test_every_runtime_restores_in_strips(folder: Path, runtime: str) -> None:
+    rgb_HWC = photo(70, 9)
+    whole = Restorer.load(folder, runtime=runtime)
+    narrow = Restorer(whole._network, strip_bytes=1)
+    np.testing.assert_allclose(narrow.restore(rgb_HWC, (0, 1, 0)), whole.restore(rgb_HWC, (0, 1, 0)), atol=1e-5)
+
+
+@pytest.mark.parametrize("free", [2**20, 40 * 2**20])
+def test_too_little_memory_is_told_before_the_work(free: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    restorer = Restorer.load(folder, runtime="torch")
+    monkeypatch.setattr("tatsnet.system.memory.available", lambda: free)
+    monkeypatch.setattr("tatsnet.pruned.network.start", None)  # what the work begins with: it must not be reached
+    large = np.broadcast_to(np.float32(0.5), (2000, 3000, 3))
+    for work in (restorer.encode, lambda image: restorer.restore(image, (0, 0, 1))):
+        with pytest.raises(
+            NotEnoughMemoryError, match=r"an image of 3000x\d+ pixels takes about .* free; make it smaller"
+        ):
+            work(large)
 
 
 def test_restore_is_encode_and_effect(folder: Path) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from tatsnet.cli.main import GPU_RUNTIMES, RUNTIMES
 from tatsnet.pruned.extraction import extract
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes import choose
+from tatsnet.runtimes.api import Runtime
 from tatsnet.runtimes.choose import AUTO, NAMES, available, pick
+from tatsnet.runtimes.torch.runtime import TorchRuntime
 from tests.tatsnet.networks import frozen_network
 
 
@@ -95,6 +100,65 @@ def test_what_cannot_be_taken_says_why(name: str, device: str, message: str) -> 
 def test_at_least_one_thread(threads: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         pick(threads=threads)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("libtbb.so: cannot open shared object file"),
+        OSError("cannot load library"),
+        RuntimeError("cannot cache function 'sweep': no locator available"),
+        AttributeError("module 'numpy' has no attribute 'long'"),
+        SystemError("initialization failed"),
+    ],
+)
+def test_what_is_installed_and_does_not_work_is_passed_over_and_said_once(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make = choose._make
+
+    def broken(name: str, *rest: Any) -> Runtime:
+        if name == "numba":
+            raise error
+        return make(name, *rest)
+
+    monkeypatch.setattr(choose, "_make", broken)
+    monkeypatch.setattr(choose, "_said", set())
+    assert [pick().name for _ in range(3)] == ["openvino"] * 3
+    assert [str(error) in record.message for record in caplog.records] == [True]
+    with pytest.raises(ValueError, match=r"the runtime numba does not work here \(.*\): "):
+        pick("numba")
+
+
+class WrongNumbers(TorchRuntime):
+    """Loads and computes, but not what it should."""
+
+    def add_scaled(self, image_BCHW: Tensor, scale_C: Tensor, hidden_BCHW: Tensor) -> Tensor:
+        return super().add_scaled(image_BCHW, scale_C, hidden_BCHW) + 1
+
+
+def test_what_computes_wrong_numbers_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "_make", lambda *_: WrongNumbers("cpu", None))
+    monkeypatch.setattr(choose, "_tried", set())
+    with pytest.raises(ValueError, match="computes wrong numbers"):
+        pick("numba")
+
+
+@pytest.mark.parametrize("package", ["numba", "onnx"])
+def test_a_package_that_does_not_import_is_passed_over(package: str, tmp_path: Path) -> None:
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text("raise OSError('its library is missing')\n")
+    code = "import tatsnet.runtimes.choose as c; print(c.pick().name)"
+    search = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": search},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == {"numba": "openvino", "onnx": "numba"}[package]
+    assert done.stderr.count("its library is missing") == (package == "numba")
 
 
 def test_a_restorer_says_what_runs_it(tmp_path: Path) -> None:
