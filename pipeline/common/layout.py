@@ -18,7 +18,34 @@ REPORTS = Path("reports")
 STATE = Path(".state")
 TRAININGS = STATE / "trainings"
 
+OUTPUTS: dict[str, tuple[Path, ...]] = {
+    "download": (CLEAN,),
+    "degrade": (TRAIN, EVAL),
+    "pretrain": (SUPERNET,),
+    "search": (TRIALS, TRIALS_FILE),
+    "select": (SELECTED_FILE,),
+    "finetune": (TUNED,),
+    "extract": (PRUNED,),
+    "benchmark": (REPORTS,),
+}
+"""What each stage writes, as `dvc.yaml` declares it."""
+
 WEIGHTS = "weights.safetensors"
 ARCHITECTURE = "architecture.json"
 FIGURES = "figures.json"
 DENSE = "dense"
+
+_COPIES = (".dvc", "tmp", "exps")
+"""Where DVC makes the temporary copies in which `dvc exp run --temp` and `--queue` work; it deletes them afterwards."""
+
+
+def home(root: Path) -> Path:
+    """The project's own folder, absolute: `root`, or the project of which DVC made `root` as a temporary copy.
+
+    What must outlive an experiment lies there: the recorded runs, the studies, the records that wait.
+    """
+    root = root.resolve()
+    for place in (root, *root.parents):
+        if place.parent.parts[-3:] == _COPIES:
+            return place.parents[3] / root.relative_to(place)
+    return root

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.common.errors import UserError
+from pipeline.common.sqlite import sqlite_uri
 from pipeline.config import SearchConfig
 from pipeline.search.study.pareto import COSTS
 from pipeline.search.study.retry import Patience
@@ -34,7 +35,7 @@ _STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "stopped", TrialS
 def sqlite(path: Path) -> RDBStorage:
     """Optuna's storage in one file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return RDBStorage(f"sqlite:///{path.resolve()}")
+    return RDBStorage(sqlite_uri(path))
 
 
 def database(url: str) -> RDBStorage:
