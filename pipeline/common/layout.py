@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+PHOTOS_FILE = Path("data/photos.json")
 CLEAN = Path("data/clean")
 TRAIN = Path("data/train")
 TRAIN_PIXELS = TRAIN / "photos.safetensors"
@@ -19,6 +20,7 @@ STATE = Path(".state")
 TRAININGS = STATE / "trainings"
 
 OUTPUTS: dict[str, tuple[Path, ...]] = {
+    "photos": (PHOTOS_FILE,),
     "download": (CLEAN,),
     "degrade": (TRAIN, EVAL),
     "pretrain": (SUPERNET,),
@@ -45,7 +47,9 @@ def home(root: Path) -> Path:
     What must outlive an experiment lies there: the recorded runs, the studies, the records that wait.
     """
     root = root.resolve()
-    for place in (root, *root.parents):
-        if place.parent.parts[-3:] == _COPIES:
-            return place.parents[3] / root.relative_to(place)
+    for copies in root.parents:
+        if copies.parts[-3:] == _COPIES:
+            for place in reversed((root, *root.parents)):
+                if copies in place.parents and place.name.startswith("tmp"):
+                    return copies.parents[2] / root.relative_to(place)
     return root

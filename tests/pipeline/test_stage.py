@@ -150,7 +150,7 @@ def test_outputs_that_were_checked_out_are_those_of_the_run_that_made_them(proje
 def test_an_experiment_in_a_temporary_copy_is_recorded_in_the_project(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = project / ".dvc" / "tmp" / "exps" / "tmpabc"
+    copy = project / ".dvc" / "tmp" / "exps" / "standalone" / "tmpabc"
     copy.mkdir(parents=True)
     tiny_profile(copy / "params.yaml")
     monkeypatch.chdir(copy)
@@ -201,8 +201,8 @@ def test_every_stage_s_help_says_what_it_does_with_an_example(name: str, capsys:
         main(made, ["--help"])
     assert caught.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert made.summary in text
-    assert f"example: dvc repro {name}" in text
+    assert made.summary[1:] in text
+    assert f"Example: dvc repro {name}" in text
 
 
 def test_a_stage_without_what_it_reads_says_so_in_one_line(

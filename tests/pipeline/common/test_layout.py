@@ -13,6 +13,9 @@ from pipeline.common.layout import OUTPUTS, home
     [
         ("p", "p"),
         ("p/.dvc/tmp/exps/tmpabc", "p"),
+        ("p/.dvc/tmp/exps/standalone/tmpabc", "p"),
+        ("p/.dvc/tmp/exps/standalone/tmpabc/tmp", "p/tmp"),
+        ("tmp/p/.dvc/tmp/exps/tmpabc", "tmp/p"),
         ("p/.dvc/tmp/exps/tmpabc/sub/folder", "p/sub/folder"),
         ("p/.dvc/tmp/exps", "p/.dvc/tmp/exps"),
         ("p/.dvc/tmp/other/tmpabc", "p/.dvc/tmp/other/tmpabc"),
