@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from types import FrameType
 
@@ -187,7 +188,7 @@ def _wait_for(server: subprocess.Popen[bytes], base: str, log: Path) -> None:
             break
         try:
             direct.open(f"{base}/health", timeout=2).close()
-        except OSError:
+        except (OSError, HTTPException):
             time.sleep(0.2)
         else:
             return

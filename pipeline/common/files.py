@@ -131,7 +131,7 @@ def read_json(path: Path, hint: str = "") -> Any:
         raise UserError(f"{path} is missing{advice}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}){advice}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}){advice}") from error
 
 

@@ -37,7 +37,7 @@ def _git(root: Path) -> tuple[str, str]:
 
 
 def _output(command: list[str], root: Path) -> str:
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, errors="replace", check=True, timeout=30)
     return done.stdout.strip()
 
 
