@@ -8,23 +8,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.common.errors import UserError
+from pipeline.common.told import told
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; 0 when it went well, 2 with one message on stderr when the user can mend what went wrong."""
+    """Run one subcommand; the exit status of `told`."""
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
     if arguments.run is _ui:
         arguments.rest = rest
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    try:
-        status: int = arguments.run(arguments)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return status
+    return told("", lambda: int(arguments.run(arguments)))
 
 
 def _parser() -> argparse.ArgumentParser:

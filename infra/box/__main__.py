@@ -16,8 +16,8 @@ from types import FrameType
 from infra.box.box import Box, describe, down, folder_of, locked, present, run, up
 from infra.box.processes import running, uninterrupted
 from pipeline.commands.loopback import require_loopback
-from pipeline.common.errors import UserError
 from pipeline.common.progress import say
+from pipeline.common.told import told
 
 _REPRO = ("dvc", "repro")
 _GRACE_S = 60.0
@@ -31,15 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         the user can mend, 130 after an interrupt.
     """
     arguments = _parser().parse_args(argv)
-    try:
+
+    def work() -> int:
         with _interruptible():
             return int(arguments.work(arguments))
-    except UserError as error:
-        print(f"box: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("box: interrupted; what it had started is stopped", file=sys.stderr)
-        return 130
+
+    return told("box", work, root=arguments.project, interrupted="interrupted; what it had started is stopped")
 
 
 def _parser() -> argparse.ArgumentParser:

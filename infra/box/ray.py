@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.box.folder import Folder
 from infra.box.ray_node import OFF_THE_NETWORK
+from pipeline.common.private_folder import short_base
 
 HEAD = "ray-head"
 WORKERS = ("ray-worker-1", "ray-worker-2")
@@ -43,7 +43,7 @@ class Ray:
     def sockets(self) -> Path:
         """A short way to the folder of Ray's files: the paths of its sockets are limited to 107 bytes."""
         name = self.folder.secret("place")[:8]
-        return Path(tempfile.gettempdir()) / f"tatsnet-box-{name}"
+        return short_base() / f"tatsnet-box-{name}"
 
     def prepare(self) -> None:
         """Make the token, and the short way."""

@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 
 from pipeline.common.errors import UserError
@@ -35,7 +36,7 @@ def answers(url: str) -> bool:
         direct.open(url, timeout=2).close()
     except urllib.error.HTTPError:
         return True
-    except OSError:
+    except (OSError, HTTPException):
         return False
     return True
 

@@ -23,6 +23,7 @@ from infra.bucket.wanted import Days
 from pipeline.common.errors import UserError
 from pipeline.common.files import atomic_write_json
 from pipeline.common.progress import say
+from pipeline.common.told import told
 
 _FAILED = (State.MISSING, State.REFUSED)
 
@@ -34,14 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when all is as wanted, 1 when something required is not, 2 for a mistake that the user can mend.
     """
     arguments = _parser().parse_args(argv)
-    try:
-        return _run(arguments)
-    except UserError as error:
-        print(f"bucket: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("bucket: interrupted; run it again, it goes on where it stopped", file=sys.stderr)
-        return 130
+    again = "interrupted; run it again, it goes on where it stopped"
+    return told("bucket", lambda: _run(arguments), interrupted=again)
 
 
 def _parser() -> argparse.ArgumentParser:

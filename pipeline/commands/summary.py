@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pipeline.commands.current import require_current
 from pipeline.common.errors import UserError
 from pipeline.common.files import read_json
 
@@ -22,8 +23,9 @@ def summarise(root: Path) -> str:
     """A table of `reports/metrics.json` with the next commands.
 
     Raises:
-        UserError: the file is missing or is not what the benchmark writes.
+        UserError: the file is of another commit, is missing, or is not what the benchmark writes.
     """
+    note = require_current(root)
     path = root / METRICS_FILE
     metrics = read_json(path, "run the pipeline: make repro")
     try:
@@ -39,7 +41,8 @@ def summarise(root: Path) -> str:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} lacks what the benchmark writes ({error!r}): run dvc repro -f benchmark") from error
     activate = "" if os.environ.get("VIRTUAL_ENV") else "  . .venv/bin/activate\n"
-    return f"{head}\n\n{table}\n\n{_NEXT.format(activate=activate)}"
+    noted = f"{note}\n\n" if note else ""
+    return f"{noted}{head}\n\n{table}\n\n{_NEXT.format(activate=activate)}"
 
 
 def _table(metrics: dict[str, Any]) -> str:

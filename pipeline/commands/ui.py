@@ -13,11 +13,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from types import FrameType
 
 from pipeline.commands.loopback import require_loopback
 from pipeline.common.errors import UserError
+from pipeline.common.layout import STATE, home
 from pipeline.config import load
 from pipeline.tracking import (
     Tracker,
@@ -25,6 +27,7 @@ from pipeline.tracking import (
     has_pareto_view,
     open_tracker,
     pareto_view,
+    store_file,
     tracking_uri,
     view_link,
 )
@@ -63,7 +66,7 @@ def main(argv: Sequence[str] = (), root: Path = Path()) -> int:
     port = arguments.port or _free_port(arguments.host)
     _require_free(arguments.host, port)
     base = f"http://{_in_url(arguments.host)}:{port}"
-    log = root / ".state" / "mlflow-server.log"
+    log = home(root) / STATE / "mlflow-server.log"
     try:
         with _server(tracker.uri, arguments.host, port, root, log) as server:
             _wait_for(server, base, log)
@@ -89,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
 def _tracker_with_runs(experiment: str, root: Path) -> Tracker:
     uri = tracking_uri(root)
     nothing = f"nothing is recorded in {uri} yet: run `make repro` (or `dvc repro`) first"
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not store_file(root).is_file():
         raise UserError(nothing)
     tracker = open_tracker(experiment, root)
     if not tracker.find():
@@ -136,7 +139,7 @@ def _server(uri: str, host: str, port: int, root: Path, log: Path) -> Iterator[s
     """The server in a process group of its own, which ends with the block."""
     name = _in_url(host)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", host]
-    command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(root.resolve() / "mlartifacts")]
+    command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(home(root) / "mlartifacts")]
     command += ["--allowed-hosts", f"{name}:{port},localhost:{port},127.0.0.1:{port}"]
     quiet = {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -185,7 +188,7 @@ def _wait_for(server: subprocess.Popen[bytes], base: str, log: Path) -> None:
             break
         try:
             direct.open(f"{base}/health", timeout=2).close()
-        except OSError:
+        except (OSError, HTTPException):
             time.sleep(0.2)
         else:
             return

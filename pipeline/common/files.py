@@ -25,6 +25,17 @@ _FULL = {  # never the answer to a read
     errno.EFBIG: "the file is larger than the file system or the process may write: use another disk",
     errno.EROFS: "the file system is read-only: choose a folder that can be written to",
 }
+_ELSEWHERE = {
+    errno.EMFILE: "too many files are open at once: raise the limit, as with `ulimit -n 4096`, and run again",
+    errno.ENFILE: "too many files are open on this machine: end other programs and run again",
+    errno.ENAMETOOLONG: "the path is too long for this file system: use a folder with a shorter one",
+    errno.EIO: "the disk, or the way to it, has failed: look at it, then run again",
+    errno.ESTALE: "the disk, or the way to it, has failed: look at it, then run again",
+    errno.ENOENT: "it is missing: put it back, or run `dvc repro`, which makes anew what a stage makes",
+    errno.ENOMEM: "the memory is used up: end other programs and run again",
+    errno.ETIMEDOUT: "a server does not answer: look at it, then run again",
+    errno.ECONNREFUSED: "nothing listens there: start the server, then run again",
+}
 _REFUSED = {
     errno.EACCES: "there is no permission to write there: change it, or choose another folder",
     errno.EPERM: "there is no permission to write there: change it, or choose another folder",
@@ -32,6 +43,12 @@ _REFUSED = {
     errno.EEXIST: "a part of the path is a file, not a folder: move it away",
     errno.EISDIR: "there is a folder of that name: move it away",
 }
+
+
+def advice_for(number: int | None) -> str:
+    """What a user can do about an error of the system, by its number."""
+    advice = _FULL | _REFUSED | _ELSEWHERE
+    return advice.get(number or 0, "look at the file, its disk and its permissions, then run the same command again")
 
 
 @contextmanager
@@ -114,7 +131,7 @@ def read_json(path: Path, hint: str = "") -> Any:
         raise UserError(f"{path} is missing{advice}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}){advice}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}){advice}") from error
 
 

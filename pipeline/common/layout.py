@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+PHOTOS_FILE = Path("data/photos.json")
 CLEAN = Path("data/clean")
 TRAIN = Path("data/train")
 TRAIN_PIXELS = TRAIN / "photos.safetensors"
@@ -18,7 +19,37 @@ REPORTS = Path("reports")
 STATE = Path(".state")
 TRAININGS = STATE / "trainings"
 
+OUTPUTS: dict[str, tuple[Path, ...]] = {
+    "photos": (PHOTOS_FILE,),
+    "download": (CLEAN,),
+    "degrade": (TRAIN, EVAL),
+    "pretrain": (SUPERNET,),
+    "search": (TRIALS, TRIALS_FILE),
+    "select": (SELECTED_FILE,),
+    "finetune": (TUNED,),
+    "extract": (PRUNED,),
+    "benchmark": (REPORTS,),
+}
+"""What each stage writes, as `dvc.yaml` declares it."""
+
 WEIGHTS = "weights.safetensors"
 ARCHITECTURE = "architecture.json"
 FIGURES = "figures.json"
 DENSE = "dense"
+
+_COPIES = (".dvc", "tmp", "exps")
+"""Where DVC makes the temporary copies in which `dvc exp run --temp` and `--queue` work; it deletes them afterwards."""
+
+
+def home(root: Path) -> Path:
+    """The project's own folder, absolute: `root`, or the project of which DVC made `root` as a temporary copy.
+
+    What must outlive an experiment lies there: the recorded runs, the studies, the records that wait.
+    """
+    root = root.resolve()
+    for copies in root.parents:
+        if copies.parts[-3:] == _COPIES:
+            for place in reversed((root, *root.parents)):
+                if copies in place.parents and place.name.startswith("tmp"):
+                    return copies.parents[2] / root.relative_to(place)
+    return root

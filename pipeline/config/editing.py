@@ -14,8 +14,6 @@ from pipeline.common.files import atomic_write_bytes
 from pipeline.config.loading import load
 from pipeline.config.searching import Suggestion
 
-_FLOAT = "tag:yaml.org,2002:float"
-
 
 def put_suggestions(path: Path, suggestions: Sequence[Suggestion]) -> None:
     """Replace `search.suggestions`, whole or not at all.
@@ -44,11 +42,4 @@ def _round_trip() -> YAML:
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
-    yaml.representer.add_representer(float, lambda to, value: to.represent_scalar(_FLOAT, _number(value)))
     return yaml
-
-
-def _number(value: float) -> str:
-    """With a dot: YAML 1.1 takes 1e-05 for text."""
-    text = repr(value)
-    return text.replace("e", ".0e") if "e" in text and "." not in text else text

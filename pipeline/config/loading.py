@@ -12,6 +12,8 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.common.errors import UserError
+from pipeline.config.bounds import out_of_bounds, too_much_memory
+from pipeline.config.gaps import missing
 from pipeline.config.messages import explain
 from pipeline.config.reading import Document, Place, Problem, read
 from pipeline.config.searching import Suggestion
@@ -43,11 +45,15 @@ def _adapter() -> TypeAdapter[list[Params]]:
 def _validate(document: Document) -> tuple[Params | None, list[Problem]]:
     if document.problems:
         return None, list(document.problems)
+    gaps = list(missing(document))
     try:
         # As JSON, because its lists become tuples while everything else stays strict.
         (params,) = _adapter().validate_json(json.dumps([document.values]))
     except ValidationError as error:
-        return None, sorted((explain(one, document) for one in error.errors(include_url=False)), key=_by_line)
+        found = [explain(one, document) for one in error.errors(include_url=False) if one["type"] != "missing"]
+        return None, sorted([*found, *gaps], key=_by_line)
+    if gaps:
+        return None, sorted(gaps, key=_by_line)
     problems = [_at(document, place, message) for place, message in cross_check(params)]
     return params, sorted(problems, key=_by_line)
 
@@ -55,6 +61,8 @@ def _validate(document: Document) -> tuple[Params | None, list[Problem]]:
 def cross_check(params: Params) -> Iterator[tuple[Place, str]]:
     """What no section can see alone: places and messages."""
     network, method, search = params.network, params.search.method, params.search
+    yield from out_of_bounds(params)
+    yield from too_much_memory(network, params.train.batch, params.train.patch)
     if method.min_channels > network.width:
         place: Place = ("search", "method", "min_channels")
         yield place, f"is more than the network has: {method.min_channels} > network.width {network.width}"

@@ -21,6 +21,9 @@ _WANTED = {
     "finite_number": "must be a finite number",
 }
 
+_SWITCHES = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n": False}
+"""What YAML 1.1 took for true and false, and YAML 1.2, as DVC reads it, takes for text."""
+
 
 def explain(error: Any, document: Document) -> Problem:
     """One of `ValidationError.errors()`, whose location starts with the index of a list around the values."""
@@ -28,8 +31,6 @@ def explain(error: Any, document: Document) -> Problem:
     kind, value = error["type"], error["input"]
     if kind == "unexpected_keyword_argument":
         message = _unknown(place)
-    elif kind == "missing":
-        message = "is missing"
     elif kind == "literal_error":
         message = _not_a_choice(place, value, error["ctx"]["expected"])
     elif kind == "value_error":
@@ -51,7 +52,9 @@ def _shown(value: Any) -> str:
 
 
 def _hint(kind: str, value: Any) -> str:
-    """What to type instead, where a number was meant."""
+    """What to type instead, where a number or a switch was meant."""
+    if kind == "bool_type" and isinstance(value, str) and value.lower() in _SWITCHES:
+        return f": write {str(_SWITCHES[value.lower()]).lower()}"
     if kind == "int_type" and isinstance(value, float) and value.is_integer():
         return f": write {int(value)}"
     if kind not in ("int_type", "float_type") or not isinstance(value, str):
@@ -62,14 +65,9 @@ def _hint(kind: str, value: Any) -> str:
         return ""
     if not math.isfinite(number):
         return ": a finite number is needed"
-    if kind == "int_type":
-        return f": write {int(number)}" if number.is_integer() else ""
-    mantissa, exponent, power = value.strip().lower().partition("e")
-    if not exponent:
-        return f", which is text: write {value.strip()} without quotes"
-    mantissa = mantissa if "." in mantissa else f"{mantissa}.0"
-    power = power if power[:1] in ("+", "-") else f"+{power}"
-    return f", which YAML takes for text (it wants a dot and a signed exponent): write {mantissa}e{power}"
+    if kind == "float_type":
+        return f", which is text: write {number!r} without quotes"
+    return f", which is text: write {int(number)} without quotes" if number.is_integer() else ""
 
 
 def _narrow(place: Place, section: Any, message: str) -> tuple[Place, str]:

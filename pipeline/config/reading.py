@@ -1,4 +1,4 @@
-"""YAML text to plain values, with the line of each: stricter than `yaml.safe_load`, and the only use of `yaml`."""
+"""YAML text to plain values, with the line of each. The values are those that DVC reads (YAML 1.2)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from pipeline.common.errors import UserError
 
@@ -16,6 +20,9 @@ Place = tuple[str | int, ...]
 """Where a value stands: keys and list indices from the top of the file."""
 
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "seq", "map")}
+_NUMBERS = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float")}
+_LARGEST, _LONGEST_NUMBER = 1_000_000, 40
+"""Characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +55,13 @@ class Document:
         return None
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """SafeLoader without aliases, whose expansion has no bound, and without dates, which stay text."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 (an attribute of the base class)
-        first: [(tag, pattern) for tag, pattern in resolvers if tag in _PLAIN]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+class _NoAliases(Composer):
+    """Refuses aliases, whose expansion has no bound."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem="aliases (*name) are not read: write the value out", problem_mark=mark)
+        if self.parser.check_event(AliasEvent):
+            mark = self.parser.peek_event().start_mark
+            raise MarkedYAMLError(problem="aliases (*name) are not read: write the value out", problem_mark=mark)
         return super().compose_node(parent, index)
 
 
@@ -84,33 +86,48 @@ def read(path: Path) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     try:
-        loader = _PlainLoader(text)
-        node = loader.get_single_node()
-        if node is None:
-            raise UserError(f"{path}: is empty; `python -m pipeline use quick` puts the quick profile there")
-        lines: dict[Place, int] = {}
-        problems = tuple(_inspect(node, (), lines))
-        return Document(None if problems else loader.construct_document(node), lines, problems)
-    except yaml.MarkedYAMLError as error:
+        return _parse(text, path)
+    except MarkedYAMLError as error:
         where = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
         raise UserError(f"{where}: {error.problem or error}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is not a YAML file: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # a tag that does not fit its value raises whatever the constructor meets
+        raise UserError(f"{path}: is not a YAML file: {' '.join(str(error).split())}") from error
 
 
-def _inspect(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Iterator[Problem]:
+def _parse(text: str, path: Path) -> Document:
+    if len(text) > _LARGEST:
+        raise UserError(f"{path}: has {len(text)} characters, and a profile may have {_LARGEST}: is it another file?")
+    nodes = YAML(typ="safe", pure=True)
+    nodes.Composer = _NoAliases
+    node = nodes.compose(text)
+    if node is None:
+        raise UserError(f"{path}: is empty; `python -m pipeline use quick` puts the quick profile there")
+    lines: dict[Place, int] = {}
+    problems = tuple(_inspect(node, (), lines))
+    values = None if problems else YAML(typ="safe").load(text)  # as DVC does
+    return Document(values, lines, problems)
+
+
+def _inspect(node: Node, place: Place, lines: dict[Place, int]) -> Iterator[Problem]:
     """Fill in `lines`; yield keys that stand twice and values that are not plain."""
     line = lines.setdefault(place, node.start_mark.line + 1)
     if node.tag not in _PLAIN:
-        yield Problem(line=line, place=place, message=f"has a value of kind {node.tag}, which is not read here")
-    elif isinstance(node, yaml.SequenceNode):
+        kind = str(node.tag).removeprefix("tag:yaml.org,2002:")
+        message = f"has a value of kind {kind}, which is not read here (quote it if it is meant as text)"
+        yield Problem(line=line, place=place, message=message)
+    elif isinstance(node, ScalarNode) and node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
+        message = f"has a number of {len(node.value)} characters, and {_LONGEST_NUMBER} are the most that are read"
+        yield Problem(line=line, place=place, message=message)
+    elif isinstance(node, SequenceNode):
         for index, item in enumerate(node.value):
             yield from _inspect(item, (*place, index), lines)
-    elif isinstance(node, yaml.MappingNode):
+    elif isinstance(node, MappingNode):
         yield from _inspect_keys(node, place, lines)
 
 
-def _inspect_keys(node: yaml.MappingNode, place: Place, lines: dict[Place, int]) -> Iterator[Problem]:
+def _inspect_keys(node: MappingNode, place: Place, lines: dict[Place, int]) -> Iterator[Problem]:
     for key, value in node.value:
         line = key.start_mark.line + 1
         if key.tag != "tag:yaml.org,2002:str":

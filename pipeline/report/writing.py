@@ -8,9 +8,11 @@ from pathlib import Path
 from PIL import Image as Pillow
 
 from pipeline.common.files import atomic_write_bytes, atomic_write_json, atomic_write_text, writing
+from pipeline.report.compared import FRONT_FILE, SCORES_FILE, front, scores
 from pipeline.report.contact import contact_sheet
 from pipeline.report.page import page
 from pipeline.report.pictures import Pictures
+from pipeline.report.plain import to_plain
 from pipeline.report.plots import Plot, flops_over_m, flops_over_task, pareto, render
 from pipeline.report.schema import Metrics
 from pipeline.report.tables import tables
@@ -20,7 +22,7 @@ PLOTS: dict[str, Plot] = {"pareto": pareto, "flops_over_m": flops_over_m, "flops
 
 
 def write_report(metrics: Metrics, pictures: Pictures, folder: Path) -> None:
-    """Write metrics.json, tables.md, three plots (svg and png), contact_sheet.jpg and index.html.
+    """Write figures (metrics.json, scores.json, front.csv, tables.md), three plots, contact_sheet.jpg and index.html.
 
     All is drawn before the first file is written, and equal arguments give equal files; metrics.json comes last.
 
@@ -39,6 +41,8 @@ def write_report(metrics: Metrics, pictures: Pictures, folder: Path) -> None:
         atomic_write_bytes(folder / name, data)
     atomic_write_text(folder / "index.html", html)
     atomic_write_text(folder / "tables.md", markdown)
+    atomic_write_text(folder / FRONT_FILE, front(metrics))
+    atomic_write_json(folder / SCORES_FILE, to_plain(scores(metrics)))
     atomic_write_json(folder / "metrics.json", metrics.to_json())
 
 

@@ -11,6 +11,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import copy_file, sha256_file, some_of
 from pipeline.sources.photos import is_clutter, photo_problem
 from pipeline.sources.source import SPLITS, Report
+from pipeline.sources.watched import Away, Seen
 
 _LAYOUT = "it needs train/ and test/, and may have valid/, with .png, .jpg or .jpeg files directly in them"
 _EVERY = 5.0
@@ -47,6 +48,17 @@ class FolderSource:
                 copy_file(path, into / split / path.name)
         counts = ", ".join(f"{len(splits[split])} in {split}" for split in SPLITS)
         report(f"photos from {self._called}: {counts}")
+
+    def content(self, seen: Seen) -> dict[str, str]:
+        """See `Watched.content`."""
+        if not self.root.is_dir():
+            raise Away(f"the folder {self._called} of data.folder is not there")
+        try:
+            return {self._short(path): seen.sha256(path) for paths in self._found().values() for path in paths}
+        except OSError as error:
+            raise UserError(
+                f"{self._called}: {error.filename} cannot be read ({error.strerror}): mend it or take it away"
+            ) from error
 
     @property
     def _called(self) -> str:

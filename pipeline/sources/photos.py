@@ -17,9 +17,19 @@ def is_clutter(name: str) -> bool:
     return name.startswith(".") or name.lower() in _CLUTTER
 
 
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def photo_problem(path: Path) -> str | None:
     """What keeps a file from being used, or None. Greyscale, RGBA and 16-bit are no problem: later stages convert."""
     try:
+        if not _is_text(path.name):
+            return "its name is not valid UTF-8: rename it"
         if path.is_dir():
             return "a folder: photos lie directly in train/, valid/ and test/"
         if path.suffix.lower() not in SUFFIXES:

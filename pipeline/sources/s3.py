@@ -21,6 +21,7 @@ from pipeline.sources.progress import Progress, megabytes
 from pipeline.sources.s3_errors import Place, explained
 from pipeline.sources.settings import split_uri
 from pipeline.sources.source import SPLITS, Report
+from pipeline.sources.watched import Away, Seen
 
 _CHUNK = 1 << 16
 
@@ -70,18 +71,36 @@ class S3Source:
         """
         bucket, prefix = split_uri(self.uri)
         endpoint = _endpoint()
-        place = Place(self.uri, bucket, endpoint or "the AWS endpoint")
+        place = self._place(bucket, endpoint)
         mirror = self.cache / "s3" / hashlib.sha256(f"{endpoint} {bucket} {prefix}".encode()).hexdigest()[:16]
         with explained(place):
             client = _client(endpoint, self.timeouts)
             objects = _listed(client, bucket, f"{prefix}/" if prefix else "")
+        self._require(objects)
+        report(f"{self.uri}: {len(objects)} objects, {megabytes(sum(one.size for one in objects))}")
+        _Mirror(mirror, client, bucket, place, self.timeouts.attempts).update(objects, report)
+        FolderSource(root=mirror / "photos", name=self.uri).fetch(into, report)
+
+    def content(self, seen: Seen) -> dict[str, str]:
+        """See `Watched.content`."""
+        bucket, prefix = split_uri(self.uri)
+        endpoint = _endpoint()
+        try:
+            with explained(self._place(bucket, endpoint)):
+                objects = _listed(_client(endpoint, self.timeouts), bucket, f"{prefix}/" if prefix else "")
+        except UserError as error:
+            raise Away(str(error)) from error
+        self._require(objects)
+        return {one.name: f"{one.etag} {one.size}" for one in objects}
+
+    def _place(self, bucket: str, endpoint: str | None) -> Place:
+        return Place(self.uri, bucket, endpoint or "the AWS endpoint")
+
+    def _require(self, objects: list[_Object]) -> None:
         if not objects:
             raise UserError(
                 f"{self.uri} holds no photos: upload them as {self.uri}/train/NAME.png and .../test/NAME.png"
             )
-        report(f"{self.uri}: {len(objects)} objects, {megabytes(sum(one.size for one in objects))}")
-        _Mirror(mirror, client, bucket, place, self.timeouts.attempts).update(objects, report)
-        FolderSource(root=mirror / "photos", name=self.uri).fetch(into, report)
 
 
 def _endpoint() -> str | None:

@@ -12,7 +12,7 @@ from pipeline.stages.runner import Context, Stage, main
 def work(context: Context) -> None:
     """Fetch into `data/clean/{train,valid,test}`."""
     with fresh_folder(context.root / CLEAN) as folder:
-        make_source(context.params.data).fetch(folder, say)
+        make_source(context.params.data, context.root).fetch(folder, say)
         manifest = write_manifest(folder)
         counts = {split: len(list((folder / split).iterdir())) for split in SPLITS}
     context.run.tags({"dataset.sha256": manifest.dataset_sha256})

@@ -73,7 +73,7 @@ def work(context: Context) -> None:
         for place, job in jobs.items():
             say(f"{job.label}  validation {figures[place]:.2f} dB")
         atomic_write_json(folder / FIGURES, figures)
-    forget(context.root, "finetune")
+    forget(context.root, "finetune", [job.checkpoint for job in jobs.values()])
     context.run.metrics({f"psnr_db_{place}": value for place, value in figures.items()})
     context.run.json({place: result.curve for place, result in tuned.items()}, "curves.json")
 

@@ -44,7 +44,7 @@ def work(context: Context) -> None:
     with fresh_folder(context.root / SUPERNET) as folder:
         save_dense(folder / WEIGHTS, network, {"iterations": str(iterations)})
         atomic_write_json(folder / FIGURES, figures)
-    forget(context.root, "pretrain")
+    forget(context.root, "pretrain", [checkpoint.path])
     context.run.metrics({name: float(figures[name]) for name in ("input_psnr_db", "psnr_db")})  # type: ignore[arg-type]
     context.run.json(curve, "curve.json")
     context.run.artifact(context.root / SUPERNET / FIGURES)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pipeline.common.errors import UserError
 from pipeline.common.files import read_json
 from pipeline.common.layout import CLEAN
 from pipeline.common.progress import duration, say
+from pipeline.common.told import DONE, told
 from pipeline.config import PARAMS_FILE, Params, load
 from pipeline.tracking import Run, Tracker, open_tracker, stage_run
 from tatsnet.system.allocator import keep_freed_memory
@@ -57,29 +57,33 @@ def main(stage: Stage, argv: Sequence[str] | None = None) -> int:
     """Run a stage in the current folder, as the command line asks or as `argv` does.
 
     Returns:
-        The exit status: 0 done, 1 failed, 2 a user's mistake, 130 interrupted, by Ctrl-C or SIGTERM.
+        The exit status of `told`.
     """
     if argv is None:
         keep_freed_memory()
+    return look(stage.name, stage.summary, partial(_run, stage), argv)
+
+
+def look(name: str, summary: str, work: Callable[[Path, Params], None], argv: Sequence[str] | None = None) -> int:
+    """Run the work of a stage that records no run of its own: the project's folder and the parameters are handed to it.
+
+    Returns:
+        The exit status of `told`.
+    """
     parser = argparse.ArgumentParser(
-        prog=f"python -m pipeline.stages.{stage.name}",
-        description=stage.summary,
-        epilog=f"example: dvc repro {stage.name}    (runs what it needs before it, too)",
+        prog=f"python -m pipeline.stages.{name}",
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"Example: dvc repro {name}    (runs what it needs before it, too)",
     )
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="parameter file (default: %(default)s)")
-    root = Path.cwd()
-    try:
+    arguments = parser.parse_args(argv)
+
+    def run() -> int:
         with _ended_as_by_ctrl_c():
-            _run(stage, root, load(parser.parse_args(argv).params))
-    except UserError as error:
-        print(f"{stage.name}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            f"{stage.name}: interrupted; nothing half-written is left, `dvc repro` goes on from here", file=sys.stderr
-        )
-        return 130
-    return 0
+            work(Path.cwd(), load(arguments.params))
+        return DONE
+
+    return told(name, run, interrupted="interrupted; nothing half-written is left, `dvc repro` goes on from here")
 
 
 @contextmanager

@@ -12,7 +12,18 @@ from typing import Any
 from pipeline.common.datasets import load_eval_photos, load_pack
 from pipeline.common.files import atomic_write_json, fresh_folder, read_json, sha256_file
 from pipeline.common.keys import code_version, key_of, responses_from_json
-from pipeline.common.layout import CLEAN, EVAL, FIGURES, STATE, SUPERNET, TRAIN_PIXELS, TRIALS, TRIALS_FILE, WEIGHTS
+from pipeline.common.layout import (
+    CLEAN,
+    EVAL,
+    FIGURES,
+    STATE,
+    SUPERNET,
+    TRAIN_PIXELS,
+    TRIALS,
+    TRIALS_FILE,
+    WEIGHTS,
+    home,
+)
 from pipeline.common.progress import duration, say
 from pipeline.config import Params
 from pipeline.search.driver.budget import Rates, Spending, spent_usd
@@ -228,7 +239,7 @@ def work(context: Context) -> None:
     """Search, then hand over what was found."""
     close_own_ray()
     study = study_key(context.root, context.params)
-    state = context.root / STATE / "search" / study
+    state = home(context.root) / STATE / "search" / study
     with open_ledger(context, study, state) as ledger:
         search(context, ledger, study, state)
 

@@ -7,6 +7,7 @@ Nothing here imports mlflow until `open_tracker` is called: its import takes abo
 from pipeline.tracking.api import Found, Run, Status, Tracker
 from pipeline.tracking.null import NullRun, NullTracker
 from pipeline.tracking.opening import open_tracker, tracking_uri
+from pipeline.tracking.place import store_file
 from pipeline.tracking.stage import last_run_id, stage_run
 from pipeline.tracking.view import experiment_link, has_pareto_view, mark_pareto, pareto_view, view_link
 
@@ -24,6 +25,7 @@ __all__ = [
     "open_tracker",
     "pareto_view",
     "stage_run",
+    "store_file",
     "tracking_uri",
     "view_link",
 ]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+EXPERIMENT = "dvc.experiment"
 _UNKNOWN = "unknown"
 
 
 def run_facts(root: Path) -> dict[str, str]:
-    """Tags with the git commit of `root` and whether its tree was dirty, the host, and the versions."""
+    """Tags with the git commit of `root` and whether its tree was dirty, DVC's experiment, the host, the versions."""
     commit, dirty = _git(root)
-    return {
+    experiment = os.environ.get("DVC_EXP_NAME", "")
+    return ({EXPERIMENT: experiment} if experiment else {}) | {
         "mlflow.source.git.commit": commit,
         "git.commit": commit,
         "git.dirty": dirty,
@@ -34,7 +37,7 @@ def _git(root: Path) -> tuple[str, str]:
 
 
 def _output(command: list[str], root: Path) -> str:
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, errors="replace", check=True, timeout=30)
     return done.stdout.strip()
 
 

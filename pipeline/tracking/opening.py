@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.common.errors import UserError
-from pipeline.common.layout import STATE
+from pipeline.common.layout import STATE, home
+from pipeline.common.sqlite import sqlite_uri
 from pipeline.tracking.mlflow_tracker import MlflowTracker
+from pipeline.tracking.moving import follow_move
 from pipeline.tracking.outbox.mlflow_writer import Sender, is_refusal
 from pipeline.tracking.outbox.outbox import Delivery
 from pipeline.tracking.outbox.sender_thread import Courier
 from pipeline.tracking.outbox.store import Spool, spool_folder
 from pipeline.tracking.outbox.warn_once import WarnOnce
+from pipeline.tracking.place import ARTIFACTS, absolute, store_file
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -46,7 +49,10 @@ _SIGNED = re.compile(
 
 
 def tracking_uri(root: Path) -> str:
-    """The store in use: `MLFLOW_TRACKING_URI`, or else a SQLite file in the project folder `root`.
+    """The store in use: `MLFLOW_TRACKING_URI`, or else a SQLite file in the project's own folder.
+
+    In a temporary copy that DVC made of the project, that is the folder of the project, and so is the place that a
+    relative path in the variable starts from.
 
     It is shown, kept in `.state` and handed to servers on their command line, so it holds no password.
 
@@ -59,15 +65,15 @@ def tracking_uri(root: Path) -> str:
             "MLFLOW_TRACKING_URI holds a user or a password, which would show in messages and files: keep only the "
             "address in it and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (for Postgres, PGPASSFILE)"
         )
-    return uri or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+    return absolute(root, uri) if uri else sqlite_uri(store_file(root))
 
 
 def open_tracker(experiment: str, root: Path) -> MlflowTracker:
     """Open an experiment of the MLflow store, made if it is missing.
 
-    The default store is `root/mlflow.db` with artifacts in `root/mlartifacts`; the first of several processes prepares
-    it while the others wait. `MLFLOW_TRACKING_URI` moves it to a server. Records that an earlier process could not send
-    are sent from now on, before new ones.
+    The default store is `mlflow.db` of the project, with artifacts in its `mlartifacts`; the first of several processes
+    prepares it while the others wait. It follows a project that was moved. `MLFLOW_TRACKING_URI` names a server.
+    Records that an earlier process could not send are sent from now on, before new ones.
 
     Args:
         experiment: its name.
@@ -85,9 +91,11 @@ def open_tracker(experiment: str, root: Path) -> MlflowTracker:
         _require_answer(uri)
         client, experiment_id = _connect(uri, experiment, artifacts=None)
     else:
-        artifacts = (root.resolve() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
-        with _locked(root / STATE / "mlflow.lock"):
-            client, experiment_id = _connect(uri, experiment, artifacts)
+        artifacts = home(root) / ARTIFACTS
+        with _locked(home(root) / STATE / "mlflow.lock"):
+            if uri == sqlite_uri(store_file(root)):
+                follow_move(store_file(root), artifacts)
+            client, experiment_id = _connect(uri, experiment, artifacts.as_uri() if uri.startswith("sqlite") else None)
     return MlflowTracker(client, uri, experiment_id, make_delivery(client, spool_folder(root, uri)))
 
 

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.common.files import atomic_write_json
+from pipeline.common.fingerprint import fingerprint
+from pipeline.common.layout import OUTPUTS, STATE, home
 from pipeline.tracking.api import Run, Status, Tracker
 from pipeline.tracking.facts import run_facts
 from pipeline.tracking.keys import DATASET, REASON, UPSTREAM
 from pipeline.tracking.outbox.records import is_local
 from pipeline.tracking.outbox.store import known_run, spool_folder
+from pipeline.tracking.place import portable
 
 _REASON_LENGTH = 1000
 
@@ -34,9 +37,15 @@ def _flatten(params: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def last_run_id(root: Path, stage: str) -> str | None:
-    """The run that made the stage's present outputs, or None if that is not known."""
+    """The run that made the stage's present outputs, or None if that is not known.
+
+    Outputs that DVC has checked out, of another commit or another experiment, are those of the run that made them.
+    """
     try:
-        state = json.loads(_state_file(root, stage).read_text(encoding="utf-8"))
+        path = _state_file(root, stage)
+        if not path.parent.exists():
+            path = path.parent.with_suffix(".json")  # as an earlier version kept it
+        state = json.loads(path.read_text(encoding="utf-8"))
         run_id, uri = state["run_id"], state.get("tracking_uri", "")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -60,8 +69,8 @@ def stage_run(
     """Record the work of the block as a run named after the stage.
 
     The run is tagged `upstream.<stage>` with the id of the run that made each input, so that the chain can be followed
-    back. Ids are kept in `root/.state/runs/<stage>.json`, replaced only when the block ends well; a stage that DVC
-    skips keeps its old id, which is still the true one. Without a tracker the old id goes, for it would no longer be.
+    back. Ids are kept in the project's `.state/runs/<stage>/`, under a fingerprint of the stage's outputs, when the
+    block ends well. So each of several experiments finds its own, whatever DVC has checked out.
 
     Args:
         params: a mapping or dataclass, nested or not, recorded under dotted names.
@@ -94,12 +103,12 @@ def _close(run: Run, status: Status, begun: float) -> None:
 
 
 def _state_file(root: Path, stage: str) -> Path:
-    return root / ".state" / "runs" / f"{stage}.json"
+    return home(root) / STATE / "runs" / stage / f"{fingerprint(root, OUTPUTS.get(stage, ()))}.json"
 
 
 def _remember(root: Path, stage: str, run_id: str, uri: str) -> None:
     path = _state_file(root, stage)
     if run_id:
-        atomic_write_json(path, {"run_id": run_id, "tracking_uri": uri})
+        atomic_write_json(path, {"run_id": run_id, "tracking_uri": portable(root, uri)})
     else:
         path.unlink(missing_ok=True)

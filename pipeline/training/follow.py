@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from pipeline.common.errors import UserError
 from pipeline.common.keys import code_version, key_of
-from pipeline.common.layout import TRAININGS
+from pipeline.common.layout import TRAININGS, home
 from pipeline.common.progress import Ticker, say
 from tatsnet.method.engine import pick_device
 from tatsnet.method.settings import TrainConfig
@@ -25,6 +25,7 @@ EVERY_S = 60.0
 """Seconds between two checkpoints."""
 
 _CURVE = "curve"
+_ABANDONED_S = 7 * 86400.0
 
 
 def device_of(config: TrainConfig) -> torch.device:
@@ -41,13 +42,20 @@ def device_of(config: TrainConfig) -> torch.device:
 
 def checkpoint_path(root: Path, stage: str, inputs: Mapping[str, Any]) -> Path:
     """Where a stage's training leaves its checkpoint: another place for other inputs or other code."""
-    return root / TRAININGS / f"{stage}-{key_of({**inputs, 'code': code_version()})}.safetensors"
+    return home(root) / TRAININGS / f"{stage}-{key_of({**inputs, 'code': code_version()})}.safetensors"
 
 
-def forget(root: Path, stage: str) -> None:
-    """Remove a stage's checkpoints, of other inputs too: what it makes is written."""
-    for path in (root / TRAININGS).glob(f"{stage}-*.safetensors"):
-        path.unlink(missing_ok=True)
+def forget(root: Path, stage: str, own: Collection[Path]) -> None:
+    """Remove a stage's checkpoints, whose work is done, and those that nobody has gone on with for a week.
+
+    Others may be of an experiment that works in a copy of the project at the same time.
+
+    Args:
+        own: of the work that is done, by `checkpoint_path`.
+    """
+    for path in (home(root) / TRAININGS).glob(f"{stage}-*.safetensors"):
+        if path in own or time.time() - path.stat().st_mtime > _ABANDONED_S:
+            path.unlink(missing_ok=True)
 
 
 class Checkpoint:
@@ -57,12 +65,13 @@ class Checkpoint:
         path: whose name says which training it is: one with other inputs has another.
 
     Attributes:
+        path: see above.
         state: to be taken up; None at the beginning.
         curve: of the iterations that are done.
     """
 
     def __init__(self, path: Path, every_s: float = EVERY_S) -> None:
-        self._path, self._every_s, self._kept = path, every_s, time.monotonic()
+        self.path, self._every_s, self._kept = path, every_s, time.monotonic()
         self.state: Tensors | None = None
         self.curve: Curve = []
         if path.exists():
@@ -86,7 +95,7 @@ class Checkpoint:
     def keep(self, state: Tensors) -> None:
         """Keep the state, and the curve as it is."""
         curve = torch.tensor(list(json.dumps(self.curve).encode()), dtype=torch.uint8)
-        write_atomically(self._path, pack({**state, _CURVE: curve}))
+        write_atomically(self.path, pack({**state, _CURVE: curve}))
         self._kept = time.monotonic()
 
 

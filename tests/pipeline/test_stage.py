@@ -49,6 +49,17 @@ def broken(context: Context) -> None:
     raise ZeroDivisionError("a fault of the code")
 
 
+def photos(sha256: str) -> Work:
+    """What a download leaves."""
+
+    def work(context: Context) -> None:
+        folder = context.root / "data" / "clean"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "manifest.json").write_text(json.dumps({"dataset_sha256": sha256, "files": []}))
+
+    return work
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
@@ -115,13 +126,39 @@ def test_what_failed_is_not_remembered_as_what_made_the_outputs(project: Path) -
 
 
 def test_the_run_names_the_runs_and_the_photos_that_it_read(project: Path) -> None:
-    assert main(stage(nothing, "download", ()), []) == 0
-    (project / "data" / "clean").mkdir(parents=True, exist_ok=True)
-    (project / "data" / "clean" / "manifest.json").write_text(json.dumps({"dataset_sha256": "abc", "files": []}))
+    assert main(stage(photos("abc"), "download", ()), []) == 0
     assert main(stage(nothing), []) == 0
     tags = newest(project, "degrade").tags
     assert tags["upstream.download"] == last_run_id(project, "download")
     assert tags["dataset.sha256"] == "abc"
+
+
+def test_outputs_that_were_checked_out_are_those_of_the_run_that_made_them(project: Path) -> None:
+    made = {}
+    for sha256 in ("abc", "def"):
+        assert main(stage(photos(sha256), "download", ()), []) == 0
+        made[sha256] = last_run_id(project, "download")
+    assert made["abc"] != made["def"]
+    manifest = project / "data" / "clean" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("def", "abc"))  # as DVC checks out an earlier commit
+    assert main(stage(nothing), []) == 0
+    assert newest(project, "degrade").tags["upstream.download"] == made["abc"]
+    manifest.unlink()
+    assert last_run_id(project, "download") is None
+
+
+def test_an_experiment_in_a_temporary_copy_is_recorded_in_the_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = project / ".dvc" / "tmp" / "exps" / "standalone" / "tmpabc"
+    copy.mkdir(parents=True)
+    tiny_profile(copy / "params.yaml")
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_EXP_NAME", "slimy-newt")
+    assert main(stage(nothing, "select"), []) == 0
+    assert newest(project, "select").tags["dvc.experiment"] == "slimy-newt"
+    assert newest(project, "select").id == last_run_id(copy, "select")
+    assert [path.name for path in copy.iterdir()] == ["params.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -164,8 +201,8 @@ def test_every_stage_s_help_says_what_it_does_with_an_example(name: str, capsys:
         main(made, ["--help"])
     assert caught.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert made.summary in text
-    assert f"example: dvc repro {name}" in text
+    assert made.summary[1:] in text
+    assert f"Example: dvc repro {name}" in text
 
 
 def test_a_stage_without_what_it_reads_says_so_in_one_line(

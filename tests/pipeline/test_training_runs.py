@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,7 +69,11 @@ class TestCheckpoint:
         paths = [checkpoint_path(tmp_path, stage, {"lr": lr}) for stage in ("a", "ab") for lr in (1, 2)]
         for path in paths:
             Checkpoint(path).keep({})
-        forget(tmp_path, "a")
+        forget(tmp_path, "a", [paths[0]])
+        assert [path.exists() for path in paths] == [False, True, True, True]
+        os.utime(paths[1], (0, 0))
+        os.utime(paths[2], (0, 0))
+        forget(tmp_path, "a", [paths[0]])
         assert [path.exists() for path in paths] == [False, False, True, True]
 
     @pytest.mark.parametrize("every_s", [0.0, 3600.0])

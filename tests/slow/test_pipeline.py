@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import pytest
 from PIL import Image
@@ -29,6 +30,8 @@ from tests.profiles.tiny import draw_photo, tiny_photos, tiny_profile
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+LOOK = "photos"
+"""The stage that runs each time, to see whether the photos have changed."""
 STAGES = ("download", "degrade", "pretrain", "search", "select", "finetune", "extract", "benchmark")
 PICKS = ("knee", "best", "under-90", "under-1")
 FOLDER = {"data.source": "folder", "data.folder": "photos"}
@@ -45,6 +48,10 @@ class Clone:
 
     def run(self, *command: str) -> str:
         return run(self.root, *command)
+
+    def git(self, *command: str) -> None:
+        author = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
+        subprocess.run(["git", *author, *command], cwd=self.root, check=True)
 
     def json(self, name: str) -> Any:
         return json.loads((self.root / name).read_text(encoding="utf-8"))
@@ -107,7 +114,7 @@ def runs(tracker: MlflowTracker) -> dict[str, Found]:
 
 
 def test_every_stage_runs_and_says_when_it_is_done(project: Clone) -> None:
-    assert tuple(RUNNING.findall(project.output)) == STAGES
+    assert tuple(RUNNING.findall(project.output)) == (LOOK, *STAGES)
     for stage in STAGES:
         assert f"== {stage}: done in " in project.output
     assert "Traceback" not in project.output
@@ -217,17 +224,90 @@ def test_the_summary_shows_the_picks_and_what_to_type_next(project: Clone, metri
     assert "tatsnet restore" in text
 
 
+def test_dvc_shows_the_figures_of_the_report(project: Clone, metrics: Any) -> None:
+    (shown,) = json.loads(project.run("dvc", "metrics", "show", "--json")).values()
+    scores = shown["data"]["reports/scores.json"]["data"]
+    assert scores["dense_psnr_db"] == metrics["dense_psnr_db"]
+    assert set(scores["picks"]) == set(PICKS)
+
+
+def test_dvc_plots_the_front_and_shows_the_pictures(project: Clone, metrics: Any, tmp_path: Path) -> None:
+    project.run("dvc", "plots", "show", "-o", str(tmp_path))
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "PSNR of the trials over their FLOPs" in page
+    assert all(str(trial["psnr_db"]) in page for trial in metrics["front"])
+    assert {path.name.removeprefix("workspace_reports_") for path in (tmp_path / "static").iterdir()} == {
+        f"{name}.png" for name in ("pareto", "flops_over_m", "flops_over_task")
+    }
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The report before an experiment in a temporary copy, and the run that it left."""
+
+    before: str
+    run: Found
+
+
+@pytest.fixture(scope="module")
+def experiment(project: Clone, tracker: MlflowTracker) -> Experiment:
+    project.git("add", "dvc.lock")
+    project.git("commit", "-qm", "lock")
+    before = (project.root / "reports" / "metrics.json").read_text()
+    ids = {found.id for found in tracker.find()}
+    project.run("dvc", "exp", "run", "--temp", "-n", "twice", "-S", "benchmark.repeats=2")
+    (made,) = [found for found in tracker.find() if found.id not in ids]
+    return Experiment(before=before, run=made)
+
+
+def test_an_experiment_in_a_temporary_copy_is_recorded_in_the_project(
+    project: Clone, experiment: Experiment, runs: dict[str, Found], tracker: MlflowTracker
+) -> None:
+    tags = experiment.run.tags
+    assert (tags["stage"], tags["dvc.experiment"], experiment.run.params["benchmark.repeats"]) == (
+        "benchmark",
+        "twice",
+        "2",
+    )
+    assert {runs[tags[f"{UPSTREAM}{stage}"]].tags["stage"] for stage in ("search", "extract")} == {"search", "extract"}
+    versions = tracker._client.search_model_versions("name = 'tiny'")
+    assert experiment.run.id in {version.run_id for version in versions}
+    assert all(Path(urlparse(version.source).path).is_relative_to(project.root) for version in versions)
+    assert not list((project.root / ".dvc" / "tmp" / "exps").rglob("mlflow.db"))
+
+
+def test_an_experiment_leaves_the_workspace_s_report_and_takes_its_own_along(
+    project: Clone, experiment: Experiment
+) -> None:
+    report = project.root / "reports" / "metrics.json"
+    assert report.read_text() == experiment.before
+    project.run("dvc", "exp", "apply", "twice")
+    applied = report.read_text()
+    assert applied != experiment.before
+    assert json.loads(project.run("dvc", "status", "--json")) == {LOOK: ["always changed"]}
+    assert last_run_id(project.root, "benchmark") == experiment.run.id
+    assert "benchmark.repeats" in project.run("dvc", "params", "diff")
+    assert "3 finished" in project.run("pipeline", "summary")
+    project.git("checkout", "-q", "--", "params.yaml", "dvc.lock")
+    with pytest.raises(AssertionError, match="does not hold the figures of this commit"):
+        project.run("pipeline", "summary")
+    project.run("dvc", "checkout")
+    assert report.read_text() == experiment.before
+    assert last_run_id(project.root, "benchmark") != experiment.run.id
+    assert "3 finished" in project.run("pipeline", "summary")
+
+
 def test_a_second_time_nothing_runs(project: Clone) -> None:
     output = project.run("dvc", "repro")
-    assert not RUNNING.findall(output)
+    assert RUNNING.findall(output) == [LOOK]
     assert tuple(SKIPPED.findall(output)) == STAGES
-    assert "Data and pipelines are up to date." in output
+    assert "Updating lock file" not in output
 
 
 def test_parameters_of_no_stage_run_nothing(project: Clone) -> None:
     changes = FOLDER | {"cost.gpu_tflops": 3.0, "tracking.experiment": "tiny"}
     tiny_profile(project.root / "params.yaml", changes)
-    assert not RUNNING.findall(project.run("dvc", "repro"))
+    assert RUNNING.findall(project.run("dvc", "repro")) == [LOOK]
 
 
 @pytest.fixture(scope="module")
@@ -242,8 +322,8 @@ def test_one_more_trial_runs_the_search_and_what_follows_it_alone(another_trial:
     output, _ = another_trial
     assert tuple(SKIPPED.findall(output))[:3] == STAGES[:3]
     ran = tuple(RUNNING.findall(output))
-    assert ran[:2] == ("search", "select")
-    assert set(ran) <= set(STAGES[3:])
+    assert ran[:3] == (LOOK, "search", "select")
+    assert set(ran[1:]) <= set(STAGES[3:])
     assert ran[-1] == "benchmark"
 
 
@@ -267,6 +347,18 @@ def test_one_more_trial_hangs_below_the_same_search_as_the_others(
 
 def test_a_changed_photo_is_noticed_from_the_start(project: Clone, another_trial: tuple[str, Any]) -> None:
     Image.fromarray(draw_photo(96, 128, seed=1)).save(project.root / "photos" / "train" / "train0.png")
-    output = project.run("dvc", "repro", "--force", "-s", "download")
-    assert "Running stage 'download'" in output
-    assert "degrade" in json.loads(project.run("dvc", "status", "--json"))
+    output = project.run("dvc", "repro", "degrade")
+    assert RUNNING.findall(output) == [LOOK, "download", "degrade"]
+    assert "pretrain" in json.loads(project.run("dvc", "status", "--json"))
+
+
+def test_photos_that_are_away_are_taken_as_unchanged(project: Clone, another_trial: tuple[str, Any]) -> None:
+    before = project.json("data/photos.json")
+    (project.root / "photos").rename(project.root / "elsewhere")
+    try:
+        output = project.run("dvc", "repro", "degrade")
+    finally:
+        (project.root / "elsewhere").rename(project.root / "photos")
+    assert RUNNING.findall(output) == [LOOK]
+    assert "is not there. They are taken as unchanged" in output
+    assert project.json("data/photos.json") == before

@@ -15,6 +15,7 @@ from ray.exceptions import AuthenticationError
 import pipeline
 import tatsnet
 from pipeline.common.errors import UserError
+from pipeline.common.private_folder import PrivateFolder
 from pipeline.config import Resources
 from pipeline.search.driver.ray_auth import cluster_address
 
@@ -59,29 +60,41 @@ def connect(resources: Resources) -> Callable[[], None]:
     address = cluster_address()
     if address:
         require_answer(address)
+    private = None if address else PrivateFolder()  # Ray opens its own folder in it to everyone
     at_sigterm = signal.getsignal(signal.SIGTERM)
     quiet = {"log_to_driver": False, "configure_logging": True, "logging_level": "ERROR"}
     try:
         if address:
             ray.init(address=address, runtime_env=own_code(), **quiet)
         else:
-            ray.init(address="local", include_dashboard=False, **quiet)
-    except (ConnectionError, ValueError, RuntimeError, AuthenticationError) as error:
-        if not address:
-            raise UserError(f"cannot start a local Ray: {error}") from error
+            assert private is not None
+            ray.init(address="local", include_dashboard=False, _temp_dir=str(private.path / "ray"), **quiet)
+    except (OSError, ImportError, ValueError, RuntimeError, AuthenticationError) as error:
+        if private:
+            private.remove()
+            raise UserError(
+                f"cannot start a local Ray: {error}; look at the memory, the processes and the folder for temporary "
+                f"files ({private.path.parent}) of this machine, then run again"
+            ) from error
         raise UserError(
             f"cannot use the Ray cluster at RAY_ADDRESS={address}: {error}; if it asks for a token, set "
             "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to what `ray get-auth-token` prints on its head; it must run Ray "
             f"{ray.__version__} as here; or unset RAY_ADDRESS to search here"
         ) from error
     signal.signal(signal.SIGTERM, at_sigterm)  # Ray's own way to end is an abort
+
+    def end() -> None:
+        ray.shutdown()
+        if private:
+            private.remove()
+
     have = ray.cluster_resources()
     need = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
     for kind, amount in need.items():
         if amount > have.get(kind, 0.0) and not address:
-            ray.shutdown()
+            end()
             raise UserError(
                 f"search.resources: a trial asks for {amount:g} {kind}, this machine has {have.get(kind, 0.0):g}: "
                 f"lower {kind.lower()}s_per_trial, or set RAY_ADDRESS to a cluster that has them"
             )
-    return ray.shutdown
+    return end

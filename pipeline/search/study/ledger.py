@@ -21,20 +21,33 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.common.errors import UserError
+from pipeline.common.sqlite import sqlite_uri
 from pipeline.config import SearchConfig
 from pipeline.search.study.pareto import COSTS
 from pipeline.search.study.retry import Patience
 from pipeline.search.study.sampler import INFEASIBLE, POINT, Sampler
 from pipeline.search.study.space import Point
 
+_UNUSABLE = (SQLAlchemyError, OSError, ImportError, ValueError, TypeError, RuntimeError)
+"""What opening a database raises: a driver that is missing, an address that is none, a file of another version."""
 _REASON, _RECORD, _SCORES = "reason", "record", "scores"
 _STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "stopped", TrialState.FAIL: "failed"}
 
 
 def sqlite(path: Path) -> RDBStorage:
-    """Optuna's storage in one file."""
+    """Optuna's storage in one file.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    return RDBStorage(f"sqlite:///{path.resolve()}")
+    try:
+        return RDBStorage(sqlite_uri(path))
+    except _UNUSABLE as error:
+        raise UserError(
+            f"the study {path} cannot be opened ({_brief(error)}): see that it may be written and the disk has room; "
+            "moved away, the search begins a new one"
+        ) from error
 
 
 def database(url: str) -> RDBStorage:
@@ -45,11 +58,15 @@ def database(url: str) -> RDBStorage:
     """
     try:
         return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-    except (SQLAlchemyError, ImportError, ValueError) as error:
+    except _UNUSABLE as error:
         where = url.split("@")[-1].split("?")[0]  # the rest may hold a password
         raise UserError(
             f"cannot open the study's database {where} ({type(error).__name__}): see TATSNET_STUDY"
         ) from error
+
+
+def _brief(error: BaseException) -> str:
+    return " ".join(str(error).split("\n(Background")[0].split())[:200]
 
 
 class Ledger:

@@ -32,7 +32,7 @@ def table_of_study(path: Path, config: LatencyConfig, network: NetworkConfig, de
     """
     try:
         table = LatencyTable.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
         table = _measure(config, network, device)
         atomic_write_json(path, table.to_json())
     if table.device != device:

@@ -7,6 +7,7 @@ checkpoints/KEY/ITERATION.safetensors  of one under way: the last KEPT
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
+from fsspec.spec import AbstractFileSystem  # type: ignore[import-untyped]
 
 from pipeline.common.errors import UserError
 
@@ -22,6 +24,7 @@ KEPT = 2
 """Checkpoints of a trial: should the newest be damaged, one rung more is lost and not the trial."""
 
 _SAID = 250
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class StoreAway(UserError):
@@ -40,7 +43,7 @@ class Store:
 
     def __init__(self, url: str, study: str) -> None:
         self.url, self.study = url, study
-        self._files, self._base = fsspec.url_to_fs(url, use_listings_cache=False)
+        self._files, self._base = _opened(url)
 
     def check(self) -> None:
         """See whether it can be read.
@@ -150,3 +153,21 @@ class Store:
                 f"cannot use the store {self.url} ({said[:_SAID]}): check TATSNET_STORE, its space, AWS_ENDPOINT_URL "
                 f"and the AWS_ keys{more}"
             ) from error
+
+
+def _opened(url: str) -> tuple[AbstractFileSystem, str]:
+    """The file system of a place and the path in it; fsspec would take `::` in a folder's name for a chain of places.
+
+    Raises:
+        UserError: no such kind of place, or its package is not there.
+    """
+    if not _SCHEME.match(url):
+        return LocalFileSystem(), str(Path(url).absolute())
+    try:
+        files, base = fsspec.url_to_fs(url, use_listings_cache=False)
+    except (OSError, ImportError, ValueError) as error:
+        raise UserError(
+            f"TATSNET_STORE={url} cannot be used ({' '.join(str(error).split())}): name a folder that all nodes see or "
+            "s3://bucket/prefix"
+        ) from error
+    return files, str(base)

@@ -14,10 +14,11 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.common.layout import STATE
+from pipeline.common.layout import STATE, home
 from pipeline.tracking.outbox.artifact_copies import drop_abandoned, drop_copy
 from pipeline.tracking.outbox.records import Record
 from pipeline.tracking.outbox.warn_once import WarnOnce
+from pipeline.tracking.place import portable
 
 _FILE = "spool.db"
 _BUSY_S = 1.0
@@ -45,8 +46,18 @@ class Waiting:
 
 def spool_folder(root: Path, uri: str) -> Path:
     """Where the records of the project `root` for one tracker wait, whoever signs in there."""
+    folder = home(root) / STATE / "spool"
+    place = folder / _hash(portable(root, uri))
+    earlier = folder / _hash(uri)  # as an earlier version named it, by the whole path
+    if earlier != place and earlier.is_dir() and not place.exists():
+        with suppress(OSError):
+            earlier.rename(place)
+    return place
+
+
+def _hash(uri: str) -> str:
     address = _USER.sub("//", uri).rstrip("/")
-    return root.resolve() / STATE / "spool" / hashlib.sha256(address.encode()).hexdigest()[:16]
+    return hashlib.sha256(address.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 class Spool:

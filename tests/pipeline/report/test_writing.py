@@ -15,6 +15,8 @@ from tests.pipeline.report.factory import metrics, pictures
 
 FILES = {
     "metrics.json",
+    "scores.json",
+    "front.csv",
     "tables.md",
     "index.html",
     "contact_sheet.jpg",

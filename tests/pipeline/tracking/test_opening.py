@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import threading
 import traceback
@@ -11,6 +12,7 @@ import pytest
 
 from pipeline.commands.ui import main as ui
 from pipeline.common.errors import UserError
+from pipeline.search.study.ledger import sqlite
 from pipeline.tracking import open_tracker, tracking_uri
 
 SIGNED = [
@@ -37,7 +39,6 @@ UNSIGNED = [
     "sqlite:////srv/ann:b/c@d/mlflow.db",
     "file:///srv/ann:b/c@d",
     "file:/srv/ann:b/c@d",
-    "./runs:a@b",
     "/srv/ann:b/c@d",
 ]
 
@@ -62,10 +63,36 @@ def test_one_without_is_taken_as_it_is(uri: str, tmp_path: Path, monkeypatch: py
     assert tracking_uri(tmp_path) == uri
 
 
-def test_the_project_s_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with an empty store: to make its tables takes seconds."""
+    root = tmp_path_factory.mktemp("prepared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        open_tracker("e", root)
+    return root
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b#c", "p%20q", "q?x", "a:b@c?password=d", "{x}", "[x]", "a;b&c", "é", "back\\slash", "a\nb", "~", "%s", "100%"],
+)
+def test_the_project_s_folder_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Path, name: str
+) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    root = tmp_path / "a:b@c?password=d"
-    assert tracking_uri(root) == f"sqlite:///{root.resolve()}/mlflow.db"
+    root = tmp_path / name
+    root.mkdir()
+    shutil.copy(prepared / "mlflow.db", root)
+    tracker = open_tracker("other", root)
+    tracker.start("run", stage="s").text("kept", "a.txt")
+    assert len(tracker.find()) == 1
+    study = root / "search" / "study.db"
+    sqlite(study)
+    assert [path.read_text() for path in (root / "mlartifacts").rglob("a.txt")] == ["kept"]
+    assert {path.name for path in tmp_path.iterdir()} == {name}
+    assert {path.name for path in root.iterdir()} == {"mlflow.db", "mlartifacts", ".state", "search"}
+    assert [path.name for path in study.parent.iterdir()] == ["study.db"]
 
 
 @pytest.mark.parametrize(
