@@ -13,13 +13,8 @@ from PIL import Image
 
 from pipeline.common.layout import PRUNED, TUNED, WEIGHTS
 from pipeline.report.measuring import Extracted
-from pipeline.stages.benchmark import (
-    extracted_parameters,
-    pictures_of,
-    register,
-    stage_seconds,
-    time_networks,
-)
+from pipeline.report.networks import extracted_parameters, pictures_of, time_networks
+from pipeline.stages.benchmark import register, stage_seconds, subjects_of
 from pipeline.tracking import Found, NullTracker
 from tatsnet.method.checkpoint import save_dense
 from tatsnet.network.supernet import SuperNetwork
@@ -51,7 +46,8 @@ def test_every_network_is_timed_at_every_size_and_number_of_threads(tmp_path: Pa
     save_dense(tmp_path / TUNED / "dense" / WEIGHTS, SuperNetwork(TINY))
     extract(frozen_network(4), tmp_path / PRUNED / "knee")
     config = context(tmp_path, {"benchmark.sizes": sizes, "benchmark.repeats": 1}).params.benchmark
-    cells = time_networks(tmp_path, ["knee"], config)
+    subjects = subjects_of(tmp_path, {"knee": {"variant": "TSNet", "trial": 0}}, ["knee"])
+    cells = time_networks(tmp_path / TUNED / "dense" / WEIGHTS, subjects, config)
     counts = sorted({1, len(os.sched_getaffinity(0))})
     assert list(cells) == ["dense", "knee"]
     for name, found in cells.items():
