@@ -34,8 +34,9 @@ from pipeline.report.measuring import (
 from pipeline.report.pictures import Pictures
 from pipeline.report.schema import LatencyCell, NetworkFigures
 from tatsnet.data.degradation import Degradation, Image, degrade
-from tatsnet.method.checkpoint import load_dense, load_masked
+from tatsnet.method.checkpoint import load_masked
 from tatsnet.network.flops import effect_cost
+from tatsnet.network.supernet import SuperNetwork
 from tatsnet.photos.files import list_images
 from tatsnet.pruned.folder import read_folder
 from tatsnet.quality.evaluation import EvalPhoto, response, to_batch, to_images
@@ -96,14 +97,14 @@ def load_test_photos(root: Path) -> TestPhotos:
 
 
 def time_networks(
-    dense_weights: Path, subjects: Sequence[Subject], config: BenchmarkConfig
+    dense_network: SuperNetwork, subjects: Sequence[Subject], config: BenchmarkConfig
 ) -> dict[str, tuple[LatencyCell, ...]]:
     """Time per effect of 27 of the dense network and the found ones, at every number of threads and image size.
 
     The dense network runs in the same runtime as the others: the fastest that is installed.
     """
     timed = [
-        dense(load_dense(dense_weights), DENSE_SAMPLE),
+        dense(dense_network, DENSE_SAMPLE),
         *(pruned(subject.name, read_folder(subject.folder)) for subject in subjects),
     ]
     counts = sorted({1, len(os.sched_getaffinity(0))})

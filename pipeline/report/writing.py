@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-from PIL import Image as Pillow
-
 from pipeline.common.files import atomic_write_bytes, atomic_write_json, atomic_write_text, writing
-from pipeline.report.contact import contact_sheet
+from pipeline.report.contact import sheet_jpeg
 from pipeline.report.page import page
 from pipeline.report.pictures import Pictures
 from pipeline.report.plots import Plot, flops_over_m, flops_over_task, pareto, render
@@ -29,7 +26,7 @@ def write_report(metrics: Metrics, pictures: Pictures, folder: Path) -> None:
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    sheet = _jpeg(pictures)
+    sheet = sheet_jpeg(pictures)
     files = {f"{name}.{kind}": render(plot, metrics, kind) for name, plot in PLOTS.items() for kind in ("svg", "png")}
     files["contact_sheet.jpg"] = sheet
     both = {name: (files[f"{name}.svg"], render(plot, metrics, "svg", DARK)) for name, plot in PLOTS.items()}
@@ -40,9 +37,3 @@ def write_report(metrics: Metrics, pictures: Pictures, folder: Path) -> None:
     atomic_write_text(folder / "index.html", html)
     atomic_write_text(folder / "tables.md", markdown)
     atomic_write_json(folder / "metrics.json", metrics.to_json())
-
-
-def _jpeg(pictures: Pictures) -> bytes:
-    buffer = io.BytesIO()
-    Pillow.fromarray(contact_sheet(pictures)).save(buffer, "JPEG", quality=90, subsampling=0)
-    return buffer.getvalue()

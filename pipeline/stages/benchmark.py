@@ -15,20 +15,24 @@ from pipeline.common.progress import Ticker, say
 from pipeline.report import (
     Machine,
     Metrics,
-    NetworkFigures,
     Profile,
     search_cost,
     trial_counts,
     trial_points,
     write_report,
 )
+from pipeline.report.card import Origin
 from pipeline.report.measuring import CPU, Dense, Extracted, Measured
 from pipeline.report.networks import Subject, figures_of, load_extracted, load_test_photos, pictures_of, time_networks
+from pipeline.report.registration import register_network, weakest_slider
 from pipeline.stages.runner import Context, Stage, main
 from pipeline.tracking import last_run_id
 from pipeline.tracking.facts import run_facts
-from tatsnet.method.checkpoint import load_dense
+from tatsnet.method.checkpoint import load_dense, load_masked
 from tatsnet.method.engine import pick_device
+from tatsnet.pruned.extraction import grid_tasks, largest_difference
+from tatsnet.pruned.folder import read_folder
+from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.quality.evaluation import input_psnr
 from tatsnet.timing.cells import processor
 
@@ -72,28 +76,44 @@ def stage_seconds(context: Context) -> dict[str, float]:
     return seconds
 
 
-def register(context: Context, metrics: Metrics) -> None:
-    """Every picked network as a version of the registered model, its figures as tags, its rules as aliases."""
-    by_trial: dict[int | None, list[NetworkFigures]] = {}
-    for pick in metrics.picks:
-        by_trial.setdefault(pick.trial, []).append(pick)
-    for picks in by_trial.values():
-        first = picks[0]
-        tags = {
-            "variant": first.variant,
-            "trial": str(first.trial),
-            "psnr_db": f"{first.psnr_db:.3f}",
-            "ssim": f"{first.ssim:.4f}",
-            "flops_ratio_m1": f"{first.flops_ratio_m1:.4f}",
-            "flops_ratio_m27": f"{first.flops_ratio_m27:.4f}",
-            "shared_layers_pct": f"{first.shared_layers_pct:.1f}",
-            "speedup_27": f"{first.speedup_27:.2f}",
-        }
-        folder = context.root / PRUNED / first.name
-        name = context.params.tracking.model
-        aliases = [pick.name for pick in picks]
-        version = context.tracker.register(context.run.id, name, folder, tags=tags, aliases=aliases)
-        say(f"benchmark  registered {name} version {version or '(not recorded)'} as {', '.join(aliases)}")
+def register(
+    context: Context,
+    metrics: Metrics,
+    subjects: list[Subject],
+    networks: dict[str, Measured],
+    trials: dict[str, Any],
+    shown: Path,
+) -> None:
+    """Every picked network as a version of the registered model, its rules as aliases."""
+    model, rows = context.params.tracking.model, {row["number"]: row for row in trials["trials"]}
+    for subject in subjects:
+        network, picks = networks[subject.name], [pick for pick in metrics.picks if pick.trial == subject.trial]
+        assert isinstance(network, Extracted)
+        extracted = ExtractedNetwork(read_folder(subject.folder))
+        origin = Origin(
+            study=trials["study"],
+            trial=subject.trial,
+            point=rows[subject.trial],
+            iterations=(trials["iterations"], context.params.finetune.iterations),
+            source=metrics.profile.source,
+            dataset_sha256=metrics.profile.dataset_sha256,
+            difference=largest_difference(load_masked(subject.masked), extracted, grid_tasks()),
+            dense_psnr_db=metrics.dense_psnr_db,
+            weakest_slider=weakest_slider(picks[0].response, metrics.dense.response),
+        )
+        pictures = pictures_of(subject.name, network, shown, context.params.eval.seed)
+        made = register_network(
+            context.tracker,
+            context.run,
+            model,
+            subject.folder,
+            picks[0],
+            origin,
+            [pick.name for pick in picks],
+            pictures,
+        )
+        for line in made.said(model):
+            say(f"benchmark  {line}")
 
 
 def work(context: Context) -> None:
@@ -108,7 +128,7 @@ def work(context: Context) -> None:
     subjects = subjects_of(root, picks, list(dict.fromkeys(same.values())))
     dense_weights = root / TUNED / DENSE / WEIGHTS
     networks = load_networks(dense_weights, subjects, CPU)
-    cells = time_networks(dense_weights, subjects, params.benchmark)
+    cells = time_networks(load_dense(dense_weights), subjects, params.benchmark)
     device = pick_device(params.train.device)
     scored = networks if device == CPU else load_networks(dense_weights, subjects, device)
     by_name: dict[str, Subject | None] = {DENSE: None, **{subject.name: subject for subject in subjects}}
@@ -151,7 +171,7 @@ def work(context: Context) -> None:
     with fresh_folder(root / REPORTS) as folder:
         write_report(metrics, pictures_of(shown, network, photos.shown, params.eval.seed), folder)
     record(context, metrics)
-    register(context, metrics)
+    register(context, metrics, subjects, networks, trials, photos.shown)
 
 
 def record(context: Context, metrics: Metrics) -> None:

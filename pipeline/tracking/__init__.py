@@ -4,7 +4,7 @@ Nothing here imports mlflow until `open_tracker` is called: its import takes abo
 0.7 s, whichever of its submodules is named (the package's `__init__` pulls in pandas and FastAPI).
 """
 
-from pipeline.tracking.api import Found, Run, Status, Tracker
+from pipeline.tracking.api import Found, Run, Status, Tracker, Version
 from pipeline.tracking.null import NullRun, NullTracker
 from pipeline.tracking.opening import open_tracker, tracking_uri
 from pipeline.tracking.stage import last_run_id, stage_run
@@ -17,6 +17,7 @@ __all__ = [
     "Run",
     "Status",
     "Tracker",
+    "Version",
     "experiment_link",
     "has_pareto_view",
     "last_run_id",

@@ -16,7 +16,7 @@ from tatsnet.system.allocator import keep_freed_memory
 
 DEFAULT_LEVELS = (0.0, 0.5, 1.0)
 MOST_LEVELS = 6
-MODEL_HELP = "folder of an extracted network (default: models/pruned/knee)"
+MODEL_HELP = "folder of an extracted network, or models:/NAME@ALIAS of a registry (default: models/pruned/knee)"
 RUNTIMES = ("auto", "numba", "openvino", "onnxruntime", "torch")
 GPU_RUNTIMES = ("cudagraph", "triton")
 

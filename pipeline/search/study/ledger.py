@@ -231,13 +231,21 @@ class Ledger:
 
     def records(self) -> list[dict[str, Any]]:
         """Every ended trial, for `search/trials.json`."""
-        return [
-            {
-                "number": trial.number,
-                "state": _STATES[trial.state],
-                "reason": trial.user_attrs.get(_REASON),
-                **trial.user_attrs.get(POINT, {}),
-                "metrics": trial.user_attrs.get(_RECORD, {}),
-            }
-            for trial in self._trials(*_STATES)
-        ]
+        return [record_of(trial) for trial in self._trials(*_STATES)]
+
+
+def record_of(trial: FrozenTrial) -> dict[str, Any]:
+    """An ended trial as a row of `search/trials.json`."""
+    return {
+        "number": trial.number,
+        "state": _STATES[trial.state],
+        "reason": trial.user_attrs.get(_REASON),
+        **trial.user_attrs.get(POINT, {}),
+        "metrics": trial.user_attrs.get(_RECORD, {}),
+    }
+
+
+def ended_records(storage: BaseStorage, name: str) -> list[dict[str, Any]]:
+    """Every ended trial of a study that somebody else may be writing."""
+    study_id = storage.get_study_id_from_name(name)
+    return [record_of(trial) for trial in storage.get_all_trials(study_id, deepcopy=False, states=tuple(_STATES))]
