@@ -8,9 +8,21 @@ from pipeline.tracking.api import Found, Run, Status, Tracker, Version
 from pipeline.tracking.null import NullRun, NullTracker
 from pipeline.tracking.opening import open_tracker, tracking_uri
 from pipeline.tracking.stage import last_run_id, stage_run
-from pipeline.tracking.view import experiment_link, has_pareto_view, mark_pareto, pareto_view, view_link
+from pipeline.tracking.view import (
+    FRONT_PAGE,
+    STORE_VARIABLE,
+    experiment_link,
+    front_link,
+    has_pareto_view,
+    mark_pareto,
+    pareto_view,
+    show_front,
+    view_link,
+)
 
 __all__ = [
+    "FRONT_PAGE",
+    "STORE_VARIABLE",
     "Found",
     "NullRun",
     "NullTracker",
@@ -19,11 +31,13 @@ __all__ = [
     "Tracker",
     "Version",
     "experiment_link",
+    "front_link",
     "has_pareto_view",
     "last_run_id",
     "mark_pareto",
     "open_tracker",
     "pareto_view",
+    "show_front",
     "stage_run",
     "tracking_uri",
     "view_link",

@@ -8,13 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from pipeline.tracking.api import Found, Tracker
+from pipeline.tracking.api import Found, Run, Tracker
 from pipeline.tracking.keys import PARETO, STAGE, TRIAL_STAGE
 
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
 VIEW = "pareto"
+FRONT_PAGE = "front.html"
+"""The artifact of a search's run that shows its front; the run's tag `front` says that it is there."""
+
+FRONT = "front"
+STORE_VARIABLE = "TATSNET_FRONT_STORE"
+"""Tells the server that shows the page where the runs lie: the store's address and the experiment's id."""
+
+_NOTE = "mlflow.note.content"
+_KIND = "mlflow.experimentKind"
 _STATE = f"mlflow.sharedViewState.{VIEW}"
 ON_FRONT, OFF_FRONT = "#d7301f", "#b5bcc4"
 _COLOUR = "mlflow.runColor"
@@ -60,6 +73,31 @@ def pareto_view(tracker: Tracker, parent: str | None = None, costs: Sequence[str
     tracker.tag_experiment({_STATE: state})
 
 
+def show_front(tracker: Tracker, run: Run, page: Path, status: str) -> None:
+    """Keep a search's page with its run, and link it from the descriptions of the run and of the experiment."""
+    run.artifact(page)
+    here = f"#/experiments/{tracker.experiment_id}/runs/{run.id}"
+    text = f"{status}\n\n[The front of this search, interactive]({here}/artifacts/{FRONT_PAGE})"
+    run.tags({_NOTE: text, FRONT: FRONT_PAGE})
+    tracker.tag_experiment({_NOTE: f"The search that runs or ran last: {text}", _KIND: "custom_model_development"})
+
+
+def latest_search(client: MlflowClient, experiment_id: str) -> str | None:
+    """The run of the search that runs or ran last and has a page."""
+    found = client.search_runs(
+        [experiment_id], f"tags.`{FRONT}` = '{FRONT_PAGE}'", max_results=1, order_by=["start_time DESC"]
+    )
+    return str(found[0].info.run_id) if found else None
+
+
+def front_link(base_url: str, tracker: Tracker) -> str | None:
+    """The address of the page of the search that runs or ran last, inside MLflow; None without one."""
+    found = tracker.find({FRONT: FRONT_PAGE})
+    if not found:
+        return None
+    return f"{base_url.rstrip('/')}/#/experiments/{tracker.experiment_id}/runs/{found[0].id}/artifacts/{FRONT_PAGE}"
+
+
 def has_pareto_view(tracker: Tracker) -> bool:
     """Whether `pareto_view` has put the page there."""
     return _STATE in tracker.experiment_tags()
@@ -91,8 +129,8 @@ def _state(parent: str | None, costs: Sequence[str]) -> dict[str, Any]:
     title = "PSNR over FLOPs" if tuple(costs) == (_FLOPS,) else "PSNR over what the search minimised"
     return {
         "searchFilter": wanted,
-        # Sorted by a metric: by date the children would hide under their collapsed parent.
-        "orderByKey": "metrics.`psnr_db`",
+        # MLflow draws the first hundred runs, so the front comes first. (By date children hide under their parent.)
+        "orderByKey": f"tags.`{PARETO}`",
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
@@ -111,7 +149,7 @@ def _state(parent: str | None, costs: Sequence[str]) -> dict[str, Any]:
         ],
         "compareRunCharts": [
             *(_scatter("front", cost) for cost in costs),
-            _table("front", "Trials, the best PSNR first"),
+            _table("front", "Trials, the front first"),
             *(
                 _scatter("more", metric)
                 for metric in ("shared_layers_pct", "flops_ratio_m1", _FLOPS)
