@@ -136,12 +136,11 @@ def trial_card(
         if "shared_layers_pct" in figures:
             text += f"; {figures['shared_layers_pct']:.0f} % of the points shared"
         lines += ["", text]
+    if state == "finished":
+        lines += ["", f"Make a model of it: `python -m pipeline pick {number} --study {study[:8]}`"]
     if answers := figures.get("response"):
         lines += ["", "| slider | moves the output by | of the dense network's | evenness |", "|:--|--:|--:|--:|"]
         for axis, answer in answers.items():
             share = answer["range"] / dense_response[axis] if dense_response.get(axis) else float("nan")
             lines.append(f"| {axis} | {answer['range']:.1f} steps | {share:.0%} | {answer['evenness']:.2f} |")
-    if state == "finished":
-        lines += ["", "Fine-tune, extract, prove, measure and register this network:", ""]
-        lines.append(f"    python -m pipeline pick {number} --study {study[:8]}")
     return "\n".join(lines)

@@ -11,7 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from fastapi import HTTPException
+from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse
 from mlflow.artifacts import download_artifacts
 from mlflow.server.fastapi_app import app
@@ -32,7 +32,6 @@ _HEADERS = {
 }
 
 
-@app.get("/front", response_class=HTMLResponse)
 def front() -> HTMLResponse:
     """The page of the search that runs or ran last."""
     uri, _, experiment_id = os.environ[STORE_VARIABLE].rpartition(" ")
@@ -42,7 +41,6 @@ def front() -> HTMLResponse:
     return _page(uri, run_id)
 
 
-@app.get("/front/{run_id}", response_class=HTMLResponse)
 def front_of(run_id: str) -> HTMLResponse:
     """The page of one search."""
     if not (run_id.isalnum() and run_id.isascii()):
@@ -58,3 +56,14 @@ def _page(uri: str, run_id: str) -> HTMLResponse:
         except Exception as error:  # each kind of store has its own
             raise HTTPException(404, f"the run {run_id} holds no {FRONT_PAGE}") from error
         return HTMLResponse(Path(file).read_text(encoding="utf-8"), headers=_HEADERS)
+
+
+def _come_first() -> None:
+    """Before MLflow's own routes, the last of which takes every address."""
+    own = APIRouter()
+    own.add_api_route("/front", front, response_class=HTMLResponse)
+    own.add_api_route("/front/{run_id}", front_of, response_class=HTMLResponse)
+    app.router.routes[:0] = own.routes
+
+
+_come_first()

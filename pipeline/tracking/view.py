@@ -7,13 +7,13 @@ the version is pinned and tests/slow/test_pareto_view.py opens the page in a bro
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from pipeline.tracking.api import Found, Run, Tracker
-from pipeline.tracking.keys import PARETO, STAGE, TRIAL_STAGE
+from pipeline.tracking.keys import NOTE, PARETO, STAGE, TRIAL_STAGE
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -26,7 +26,6 @@ FRONT = "front"
 STORE_VARIABLE = "TATSNET_FRONT_STORE"
 """Tells the server that shows the page where the runs lie: the store's address and the experiment's id."""
 
-_NOTE = "mlflow.note.content"
 _KIND = "mlflow.experimentKind"
 _STATE = f"mlflow.sharedViewState.{VIEW}"
 ON_FRONT, OFF_FRONT = "#d7301f", "#b5bcc4"
@@ -57,9 +56,13 @@ def mark_pareto(tracker: Tracker, trials: Iterable[Found], front: Container[str]
         front: ids of the runs on it.
     """
     for trial in trials:
-        on = trial.id in front
-        tags = {PARETO: str(on).lower(), _COLOUR: ON_FRONT if on else OFF_FRONT, _NAME: _labelled(trial)}
-        tracker.run(trial.id).tags(tags)
+        tracker.run(trial.id).tags(front_marks(trial.name, trial.metrics, trial.id in front))
+
+
+def front_marks(name: str, metrics: Mapping[str, float], on_front: bool) -> dict[str, str]:
+    """The tags by which MLflow's tables and charts show whether a trial is on the front."""
+    colour = ON_FRONT if on_front else OFF_FRONT
+    return {PARETO: str(on_front).lower(), _COLOUR: colour, _NAME: _labelled(name, metrics)}
 
 
 def pareto_view(tracker: Tracker, parent: str | None = None, costs: Sequence[str] = (_FLOPS,)) -> None:
@@ -78,8 +81,8 @@ def show_front(tracker: Tracker, run: Run, page: Path, status: str) -> None:
     run.artifact(page)
     here = f"#/experiments/{tracker.experiment_id}/runs/{run.id}"
     text = f"{status}\n\n[The front of this search, interactive]({here}/artifacts/{FRONT_PAGE})"
-    run.tags({_NOTE: text, FRONT: FRONT_PAGE})
-    tracker.tag_experiment({_NOTE: f"The search that runs or ran last: {text}", _KIND: "custom_model_development"})
+    run.tags({NOTE: text, FRONT: FRONT_PAGE})
+    tracker.tag_experiment({NOTE: f"The search that runs or ran last: {text}", _KIND: "custom_model_development"})
 
 
 def latest_search(client: MlflowClient, experiment_id: str) -> str | None:
@@ -114,10 +117,10 @@ def experiment_link(base_url: str, experiment_id: str) -> str:
     return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs"
 
 
-def _labelled(trial: Found) -> str:
-    name = trial.name.split(_DOT)[0]
+def _labelled(run_name: str, metrics: Mapping[str, float]) -> str:
+    name = run_name.split(_DOT)[0]
     try:
-        psnr_db, share = trial.metrics["psnr_db"], trial.metrics[_FLOPS]
+        psnr_db, share = metrics["psnr_db"], metrics[_FLOPS]
     except KeyError:
         return name
     return _DOT.join([name, f"{psnr_db:.2f} dB", f"{100 * share:.1f} %"])

@@ -79,7 +79,8 @@ class Ledger:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in config.objectives)]
-        optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        study.set_metric_names(["psnr_db", *(COSTS[cost] for cost in config.objectives)])  # for Optuna Dashboard
         self._study_id = storage.get_study_id_from_name(name)
         self._ids: dict[int, int] = {}
         self._states: dict[int, TrialState] = {}
