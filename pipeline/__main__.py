@@ -50,6 +50,34 @@ def _parser() -> argparse.ArgumentParser:
     warm.add_argument("--points", type=int, default=4, help="so many at the most (default: %(default)s)")
     warm.set_defaults(run=_warm_start)
 
+    pick = _add(
+        commands,
+        "pick",
+        "fine-tune, extract, prove, measure and register the network of one finished trial",
+        "pick 6 --study 1a2b3c4d",
+    )
+    pick.add_argument("trial", type=int, help="its number, as in MLflow and search/trials.json")
+    pick.add_argument("--study", default="", help="beginning of the study's key (default: the last search's)")
+    pick.set_defaults(run=_pick)
+
+    promote = _add(
+        commands,
+        "promote",
+        "let an alias point at a registered network, after checks",
+        "promote tatsnet@knee champion",
+    )
+    promote.add_argument("network", help="NAME@ALIAS or NAME/VERSION")
+    promote.add_argument("alias", help="to set, as champion")
+    promote.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.05,
+        metavar="DB",
+        help="how far PSNR may be below that of the network which has the alias, dB (default: %(default)s)",
+    )
+    promote.add_argument("--force", action="store_true", help="set it even if a check fails")
+    promote.set_defaults(run=_promote)
+
     ui = commands.add_parser("ui", help="start MLflow and print one link to the Pareto view", add_help=False)
     ui.set_defaults(run=_ui)
 
@@ -96,6 +124,21 @@ def _warm_start(arguments: argparse.Namespace) -> int:
     for point in points:
         print(f"{point.variant}  lambda1 {point.lambda1:.2g}  lambda2 {point.lambda2:.2g}  gamma {point.gamma:.2f}")
     print(f"search.suggestions of {PARAMS_FILE} are now these {len(points)}; `dvc repro` tries them first")
+    return 0
+
+
+def _pick(arguments: argparse.Namespace) -> int:
+    from pipeline.commands.pick import pick
+
+    print(pick(Path(), arguments.trial, arguments.study))
+    return 0
+
+
+def _promote(arguments: argparse.Namespace) -> int:
+    from pipeline.commands.promote import promote
+
+    network, alias = arguments.network, arguments.alias
+    print(promote(Path(), network, alias, tolerance_db=arguments.tolerance, force=arguments.force))
     return 0
 
 

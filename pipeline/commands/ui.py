@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import FrameType
 
@@ -22,8 +23,10 @@ from pipeline.common.errors import UserError
 from pipeline.common.layout import STATE, home
 from pipeline.config import load
 from pipeline.tracking import (
+    STORE_VARIABLE,
     Tracker,
     experiment_link,
+    front_link,
     has_pareto_view,
     open_tracker,
     pareto_view,
@@ -32,6 +35,9 @@ from pipeline.tracking import (
     view_link,
 )
 from pipeline.tracking.keys import STAGE, TRIAL_STAGE
+
+APP = "tatsnet"
+"""Our entry point among `mlflow.app`: see pipeline/tracking/front_route.py."""
 
 _START_S = 90.0
 _STOP_S = 10.0
@@ -61,16 +67,19 @@ def main(argv: Sequence[str] = (), root: Path = Path()) -> int:
     )
     tracker = _tracker_with_runs(load(root / "params.yaml").tracking.experiment, root)
     if tracker.uri.startswith(("http://", "https://")):
-        print(f"MLFLOW_TRACKING_URI names a server that runs already. Open:\n  {_link(tracker, tracker.uri)}")
+        print(
+            f"MLFLOW_TRACKING_URI names a server that runs already. Open:\n  {_link(tracker, tracker.uri, own=False)}"
+        )
         return 0
     port = arguments.port or _free_port(arguments.host)
     _require_free(arguments.host, port)
     base = f"http://{_in_url(arguments.host)}:{port}"
     log = home(root) / STATE / "mlflow-server.log"
     try:
-        with _server(tracker.uri, arguments.host, port, root, log) as server:
+        own = _has_front_route()
+        with _server(tracker, arguments.host, port, root, log, own) as server:
             _wait_for(server, base, log)
-            print(f"MLflow is running; Ctrl-C stops it. Open:\n  {_link(tracker, base)}", flush=True)
+            print(f"MLflow is running; Ctrl-C stops it. Open:\n  {_link(tracker, base, own=own)}", flush=True)
             server.wait()
     except KeyboardInterrupt:
         print("\nMLflow is stopped")
@@ -100,12 +109,21 @@ def _tracker_with_runs(experiment: str, root: Path) -> Tracker:
     return tracker
 
 
-def _link(tracker: Tracker, base: str) -> str:
+def _link(tracker: Tracker, base: str, *, own: bool) -> str:
+    """Where to begin: the page of the search that runs or ran last, which a server of ours shows by itself."""
+    front = front_link(base, tracker)
+    if front:
+        return f"{base}/front" if own else front
     if not tracker.find({STAGE: TRIAL_STAGE}):
         return experiment_link(base, tracker.experiment_id)
     if not has_pareto_view(tracker):
         pareto_view(tracker)
     return view_link(base, tracker.experiment_id)
+
+
+def _has_front_route() -> bool:
+    """Whether MLflow finds our page: it does once this project is installed, not merely on the path."""
+    return bool(entry_points(group="mlflow.app", name=APP))
 
 
 def _family(host: str) -> socket.AddressFamily:
@@ -135,13 +153,17 @@ def _require_free(host: str, port: int) -> None:
 
 
 @contextmanager
-def _server(uri: str, host: str, port: int, root: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _server(
+    tracker: Tracker, host: str, port: int, root: Path, log: Path, own: bool
+) -> Iterator[subprocess.Popen[bytes]]:
     """The server in a process group of its own, which ends with the block."""
     name = _in_url(host)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", host]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracker.uri, "--host", host]
     command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(home(root) / "mlartifacts")]
     command += ["--allowed-hosts", f"{name}:{port},localhost:{port},127.0.0.1:{port}"]
+    command += ["--app-name", APP] if own else []
     quiet = {
+        STORE_VARIABLE: f"{tracker.uri} {tracker.experiment_id}",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "false",  # whatever the user's environment says

@@ -15,6 +15,7 @@ TRIALS = Path("search/trials")
 SELECTED_FILE = Path("search/selected.json")
 TUNED = Path("models/tuned")
 PRUNED = Path("models/pruned")
+PICKED = Path("models/picked")
 REPORTS = Path("reports")
 STATE = Path(".state")
 TRAININGS = STATE / "trainings"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 import numpy as np
@@ -48,6 +49,13 @@ def contact_sheet(pictures: Pictures) -> Image:
             x, y = at
             draw.rectangle((x - 3, y - 3, x + CELL + 2, y + CELL + 2), outline=_MARK, width=3)
     return np.asarray(sheet)
+
+
+def sheet_jpeg(pictures: Pictures) -> bytes:
+    """The contact sheet as a JPEG file."""
+    buffer = io.BytesIO()
+    Pillow.fromarray(contact_sheet(pictures)).save(buffer, "JPEG", quality=90, subsampling=0)
+    return buffer.getvalue()
 
 
 def best_effect(pictures: Pictures) -> tuple[float, float, float]:

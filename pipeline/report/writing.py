@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-
-from PIL import Image as Pillow
 
 from pipeline.common.files import atomic_write_bytes, atomic_write_json, atomic_write_text, writing
 from pipeline.report.compared import FRONT_FILE, SCORES_FILE, front, scores
-from pipeline.report.contact import contact_sheet
+from pipeline.report.contact import sheet_jpeg
 from pipeline.report.page import page
 from pipeline.report.pictures import Pictures
 from pipeline.report.plain import to_plain
@@ -31,7 +28,7 @@ def write_report(metrics: Metrics, pictures: Pictures, folder: Path) -> None:
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    sheet = _jpeg(pictures)
+    sheet = sheet_jpeg(pictures)
     files = {f"{name}.{kind}": render(plot, metrics, kind) for name, plot in PLOTS.items() for kind in ("svg", "png")}
     files["contact_sheet.jpg"] = sheet
     both = {name: (files[f"{name}.svg"], render(plot, metrics, "svg", DARK)) for name, plot in PLOTS.items()}
@@ -44,9 +41,3 @@ def write_report(metrics: Metrics, pictures: Pictures, folder: Path) -> None:
     atomic_write_text(folder / FRONT_FILE, front(metrics))
     atomic_write_json(folder / SCORES_FILE, to_plain(scores(metrics)))
     atomic_write_json(folder / "metrics.json", metrics.to_json())
-
-
-def _jpeg(pictures: Pictures) -> bytes:
-    buffer = io.BytesIO()
-    Pillow.fromarray(contact_sheet(pictures)).save(buffer, "JPEG", quality=90, subsampling=0)
-    return buffer.getvalue()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,26 +23,23 @@ from pipeline.common.layout import (
     WEIGHTS,
     home,
 )
-from pipeline.common.progress import duration, say
+from pipeline.common.progress import say
 from pipeline.config import Params
 from pipeline.search.driver.budget import Rates, Spending, spent_usd
-from pipeline.search.driver.observer import Asked, End
+from pipeline.search.driver.live import LiveSearch
 from pipeline.search.driver.ray_auth import close_own_ray, cluster_address
+from pipeline.search.driver.reporter import Reporter
 from pipeline.search.study.ledger import Ledger, database, sqlite
 from pipeline.search.study.lock import alone_by_database, alone_by_file
 from pipeline.search.trial.latency import table_of_study
 from pipeline.search.trial.store import Store
 from pipeline.search.trial.trial import Job
 from pipeline.stages.runner import Context, Stage, main
-from pipeline.tracking import Run, Status
-from pipeline.tracking.keys import TRIAL_STAGE
 from tatsnet.method.checkpoint import load_dense
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.timing.cells import machine
 from tatsnet.timing.latency_model import LatencyTable, dense_ms
 
-RESPONSES = ("range", "evenness")
-STATUS: dict[End, Status] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "put down": "KILLED"}
 SUMMED = ("iterations", "device_hours", "cpu_seconds", "gpu_seconds", "usd")
 RECORDED = ("device", "runtime", "threads", "size")
 """What a run and `search/trials.json` say of a table of latencies."""
@@ -100,83 +96,6 @@ def make_job(context: Context, latency: LatencyTable | None = None) -> Job:
         cpus=params.search.resources.cpus_per_trial,
         latency=latency,
     )
-
-
-class Reporter:
-    """Tells the terminal and the tracker how the trials go."""
-
-    def __init__(self, context: Context, ledger: Ledger, study: str) -> None:
-        self._context, self._ledger, self._study = context, ledger, study
-        self._runs: dict[int, Run] = {}
-        self._waiting: set[int] = set()
-        self._began, self._done_before = time.monotonic(), ledger.done
-        self._wanted = context.params.search.trials
-        self._total = context.params.search.schedule.iterations
-
-    def started(self, asked: Asked) -> None:
-        point = asked.point
-        begins = f"goes on from iteration {asked.reached}" if asked.reached else "starts"
-        say(
-            f"search  trial {asked.number} {begins}: {point.variant}  lambda1 {point.lambda1:.2g}  "
-            f"lambda2 {point.lambda2:.2g}  gamma {point.gamma:.2f}"
-        )
-        self._runs[asked.number] = self._run_of(asked)
-
-    def _run_of(self, asked: Asked) -> Run:
-        point = asked.point
-        run = self._context.tracker.start(
-            f"trial-{asked.number:02d}",
-            stage=TRIAL_STAGE,
-            tags={"variant": point.variant, "number": str(asked.number)},
-            parent=self._context.run.id,
-            key=f"{self._study}.{asked.key}",
-        )
-        run.params(point.to_json())
-        return run
-
-    def reached(self, asked: Asked, result: dict[str, Any]) -> None:
-        if "away" in result:
-            if asked.number not in self._waiting:
-                say(f"search  trial {asked.number} waits: {result['away']}")
-            self._waiting.add(asked.number)
-        elif "reached" in result:
-            self._waiting.discard(asked.number)
-            say(
-                f"search  trial {asked.number}  {result['reached']}/{self._total} {result['phase']}  "
-                f"loss {result['loss']:.4f}  {self._left(self._ledger.done)}"
-            )
-
-    def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:
-        run = self._runs.pop(asked.number, None) or self._run_of(asked)
-        numbers = {name: float(value) for name, value in record.items() if isinstance(value, int | float)}
-        answers = record.get("response", {})
-        numbers |= {f"response_{axis}_{n}": answers[axis][n] for axis in answers for n in RESPONSES}
-        run.metrics(numbers)
-        run.tags({"state": end, "reason": reason or ""})
-        run.finish(STATUS[end])
-        said = end if reason is None else f"{end.upper() if end == 'failed' else end}: {reason}"
-        counts = end in ("finished", "stopped")  # the ledger is told after this
-        say(f"search  trial {asked.number} {said}  {figures(record)}  {self._left(self._ledger.done + counts)}")
-
-    def _left(self, done: int) -> str:
-        made = done - self._done_before
-        text = f"[{done}/{self._wanted} trials done"
-        if made:
-            rest = (time.monotonic() - self._began) / made * (self._wanted - done)
-            text += f", about {duration(max(rest, 0))} left"
-        return text + "]"
-
-
-def figures(record: dict[str, Any]) -> str:
-    """What is known of a trial, for the terminal."""
-    parts = {
-        "psnr_db": "{:.2f} dB",
-        "flops_ratio_m1": "FLOPs {:.1%} (M = 1)",
-        "flops_ratio_m27": "FLOPs {:.1%} (M = 27)",
-        "latency_ratio_m27": "time {:.1%} (M = 27)",
-        "shared_layers_pct": "{:.0f} % shared",
-    }
-    return ", ".join(text.format(record[name]) for name, text in parts.items() if name in record)
 
 
 def collect(
@@ -260,10 +179,18 @@ def search(context: Context, ledger: Ledger, study: str, state: Path) -> None:
         before_usd=spent_usd(ledger.records()),
         under_way_usd={number: cost.get("usd", 0.0) for number, cost in ledger.under_way.items()},
     )
-    reporter = Reporter(context, ledger, study)
     latency = latency_table(context, state)
     job = make_job(context, latency)
-    run_search(context.params.search, job, ledger, state, store, spending, reporter)
+    dense = read_json(context.root / SUPERNET / FIGURES)
+    config = context.params.search
+    live = LiveSearch(context.tracker, context.run, study, list(config.objectives), dense, state)
+    live.begin(ledger.records())
+    ranges = {axis: answer.range for axis, answer in job.dense_response.items()}
+    reporter = Reporter(context.tracker, context.run, config, study, ledger, spending, ranges, live)
+    try:
+        run_search(config, job, ledger, state, store, spending, reporter)
+    finally:
+        live.show(reporter.status(), running=False, at_once=True)
     if limit := spending.reached:
         say(f"search  ends with what it has at {limit}; a higher limit and `dvc repro` go on")
     finished = collect(context, ledger, study, store, latency)

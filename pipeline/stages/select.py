@@ -6,12 +6,14 @@ from typing import Any
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import atomic_write_json, read_json
-from pipeline.common.layout import SELECTED_FILE, TRIALS_FILE
+from pipeline.common.layout import SELECTED_FILE, STATE, TRIALS_FILE
 from pipeline.common.progress import say
 from pipeline.config import SelectConfig
+from pipeline.search.driver.live import front_of, keep_page, other_fronts
+from pipeline.search.study.front_view import search_of
 from pipeline.search.study.pareto import COSTS, RULES, Candidate, budget_name, hypervolume, pareto_set, under_budget
 from pipeline.stages.runner import Context, Stage, main
-from pipeline.tracking import last_run_id, mark_pareto, pareto_view
+from pipeline.tracking import FRONT_PAGE, last_run_id, mark_pareto, pareto_view
 from pipeline.tracking.keys import TRIAL_STAGE
 from tatsnet.quality.evaluation import DEAD_RANGE
 
@@ -62,13 +64,33 @@ def choose(config: SelectConfig, usable: list[Candidate], unit: str = "FLOPs") -
     return picks
 
 
-def show_in_tracker(context: Context, front: set[int], objectives: list[str]) -> None:
-    """Tag each trial's run with `pareto`, and make the ready-made view of them."""
+def show_in_tracker(
+    context: Context, data: dict[str, Any], front: list[int], picks: list[dict[str, Any]], status: str
+) -> None:
+    """Tag each trial's run with `pareto`, name the picks on the search's page, and make MLflow's own view of them."""
     parent = last_run_id(context.root, "search")
     runs = context.tracker.find({"stage": TRIAL_STAGE, "mlflow.parentRunId": parent}) if parent else []
-    trials = [run for run in runs if "number" in run.tags]
-    mark_pareto(context.tracker, trials, {run.id for run in trials if int(run.tags["number"]) in front})
+    trials = {int(run.tags["number"]): run for run in runs if "number" in run.tags}
+    if not parent or not trials:
+        return
+    objectives, dense = data.get("objectives", ["flops"]), data["dense"]
+    mark_pareto(context.tracker, trials.values(), {run.id for number, run in trials.items() if number in front})
     pareto_view(context.tracker, parent, [COSTS[cost] for cost in objectives])
+    names: dict[int, str] = {}
+    for pick in picks:
+        names[pick["trial"]] = ", ".join([*([names[pick["trial"]]] if pick["trial"] in names else []), pick["name"]])
+    search = search_of(
+        data["trials"],
+        front,
+        study=data["study"],
+        run_id=parent,
+        dense={axis: answer["range"] for axis, answer in dense["response"].items()},
+        cost=COSTS[objectives[0]],
+        runs={number: run.id for number, run in trials.items()},
+        picks=names,
+    )
+    shown = front_of(context.tracker, search, objectives, dense, status, False, other_fronts(context.tracker, parent))
+    keep_page(context.tracker, context.tracker.run(parent), shown, context.root / STATE / FRONT_PAGE)
 
 
 def work(context: Context) -> None:
@@ -97,8 +119,9 @@ def work(context: Context) -> None:
     )
     context.run.metrics({"hypervolume": volume, "front": len(front)})
     context.run.artifact(context.root / SELECTED_FILE)
-    show_in_tracker(context, set(numbers), objectives)
-    say(f"select  {len(front)} of {len(usable)} trials on the front, hypervolume {volume:.3f}")
+    said = f"{len(front)} of {len(usable)} trials on the front, hypervolume {volume:.3f}"
+    show_in_tracker(context, data, numbers, picks, said)
+    say(f"select  {said}")
 
 
 STAGE = Stage(

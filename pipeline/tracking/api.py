@@ -22,6 +22,17 @@ class Found:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A version of a registered model as it was when it was read; `source` is where its files lie."""
+
+    model: str
+    version: str
+    source: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+
+
 class Run(Protocol):
     """One recorded run. No method waits for the tracker, or raises because it is away: records wait on disk meanwhile.
 
@@ -109,7 +120,14 @@ class Tracker(Protocol):
         """The experiment's tags; none where the tracker is away."""
 
     def register(
-        self, run_id: str, name: str, folder: Path, *, tags: Mapping[str, str], aliases: Sequence[str] = ()
+        self,
+        run_id: str,
+        name: str,
+        folder: Path,
+        *,
+        tags: Mapping[str, str],
+        aliases: Sequence[str] = (),
+        card: str = "",
     ) -> str:
         """Make an extracted network's folder the newest version of the registered model `name`.
 
@@ -120,10 +138,21 @@ class Tracker(Protocol):
             folder: what `tatsnet.restorer.Restorer.load` reads.
             tags: the network's figures, as text.
             aliases: names by which it can be loaded, as in `models:/tatsnet@knee`.
+            card: its description, Markdown; `VERSION` in it becomes the version.
 
         Returns:
             The version, or an empty string where nothing was recorded.
 
         Raises:
             FileNotFoundError: there is no such folder.
+        """
+
+    def version(self, model: str, which: str) -> Version | None:
+        """The version of a registered model with this number or alias; None without one, or where nothing answers."""
+
+    def set_alias(self, model: str, alias: str, version: str) -> None:
+        """Let an alias point at a version.
+
+        Raises:
+            UserError: the tracker does not answer, or refuses.
         """

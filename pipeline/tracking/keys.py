@@ -6,6 +6,8 @@ import re
 
 KEY = "tatsnet.key"
 STAGE = "stage"
+NOTE = "mlflow.note.content"
+"""The description of a run or an experiment, Markdown."""
 PARETO = "pareto"
 REASON = "reason"
 DATASET = "dataset.sha256"

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline.tracking.api import Found, Run, Status
+from pipeline.common.errors import UserError
+from pipeline.tracking.api import Found, Run, Status, Version
 from pipeline.tracking.keys import KEY, STAGE, check_key
 from pipeline.tracking.outbox.outbox import Delivery, within
 from pipeline.tracking.outbox.records import Kind, Record, is_local, local_id, now_ms
-from pipeline.tracking.registry import register_folder
+from pipeline.tracking.registry import find_version, register_folder
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -129,16 +130,32 @@ class MlflowTracker:
         return self._read(lambda: dict(self._client.get_experiment(self.experiment_id).tags), nothing, "the experiment")
 
     def register(
-        self, run_id: str, name: str, folder: Path, *, tags: Mapping[str, str], aliases: Sequence[str] = ()
+        self,
+        run_id: str,
+        name: str,
+        folder: Path,
+        *,
+        tags: Mapping[str, str],
+        aliases: Sequence[str] = (),
+        card: str = "",
     ) -> str:
         if not folder.is_dir():
             raise FileNotFoundError(f"no network to register: {folder} is not a folder")
         try:
             self._catch_up()
-            return register_folder(self._client, self._made(run_id), name, folder, tags, aliases)
+            return register_folder(self._client, self._made(run_id), name, folder, tags, aliases, card)
         except Exception as error:
             _log.warning("%s is not registered as %s: %s", folder, name, error)
             return ""
+
+    def version(self, model: str, which: str) -> Version | None:
+        return self._read(lambda: find_version(self._client, model, which), None, f"the registered model {model}")
+
+    def set_alias(self, model: str, alias: str, version: str) -> None:
+        try:
+            within(_ANSWER_S, lambda: self._client.set_registered_model_alias(model, alias, version))
+        except Exception as error:  # each kind of store has its own
+            raise UserError(f"{model}@{alias} cannot be set in {self.uri}: {error}") from error
 
     def _read(self, call: Callable[[], T], otherwise: T, what: str) -> T:
         if time.monotonic() < self._quiet_until:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.tracking.api import Found, Run, Status
+from pipeline.tracking.api import Found, Run, Status, Version
 from pipeline.tracking.keys import check_key
 
 
@@ -60,8 +60,20 @@ class NullTracker:
         return {}
 
     def register(
-        self, run_id: str, name: str, folder: Path, *, tags: Mapping[str, str], aliases: Sequence[str] = ()
+        self,
+        run_id: str,
+        name: str,
+        folder: Path,
+        *,
+        tags: Mapping[str, str],
+        aliases: Sequence[str] = (),
+        card: str = "",
     ) -> str:
         if not folder.is_dir():
             raise FileNotFoundError(f"no network to register: {folder} is not a folder")
         return ""
+
+    def version(self, model: str, which: str) -> Version | None:
+        return None
+
+    def set_alias(self, model: str, alias: str, version: str) -> None: ...

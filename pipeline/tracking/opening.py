@@ -68,6 +68,13 @@ def tracking_uri(root: Path) -> str:
     return absolute(root, uri) if uri else sqlite_uri(store_file(root))
 
 
+def prepare() -> None:
+    """Settings of MLflow's own, in the environment; what the user has set there stays, but for the retries."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(_NO_BLIND_RETRY)
+
+
 def open_tracker(experiment: str, root: Path) -> MlflowTracker:
     """Open an experiment of the MLflow store, made if it is missing.
 
@@ -83,9 +90,7 @@ def open_tracker(experiment: str, root: Path) -> MlflowTracker:
         UserError: the address holds a password, the server does not answer (said within seconds), or the store cannot
             be used.
     """
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
-    os.environ.update(_NO_BLIND_RETRY)
+    prepare()
     uri = tracking_uri(root)
     if uri.startswith(("http://", "https://")):
         _require_answer(uri)

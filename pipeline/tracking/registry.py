@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.tracking.api import Version
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-_NEEDS = ("mlflow", "numpy", "safetensors", "torch")
+_NEEDS = ("mlflow", "numba", "numpy", "opencv-python-headless", "pillow", "safetensors", "tifffile", "torch")
+"""What the library imports to restore photos; tests/slow/test_registry.py loads a model with these alone."""
+
+_SLIDERS = ("deblur", "denoise", "dejpeg")
+_EXAMPLE_SIDE = 16
 
 
 def register_folder(
@@ -23,6 +33,7 @@ def register_folder(
     folder: Path,
     tags: Mapping[str, str],
     aliases: Sequence[str],
+    card: str,
 ) -> str:
     """Keep the network with its run as a servable model, and make that the newest version of `name`.
 
@@ -39,9 +50,33 @@ def register_folder(
     _ensure_name(client, name)
     source = f"{client.get_run(run_id).info.artifact_uri}/{place}"
     made = client.create_model_version(name, source, run_id=run_id, tags={k: str(v) for k, v in tags.items()})
+    if card:
+        client.update_model_version(name, made.version, card.replace("VERSION", str(made.version)))
     for alias in aliases:
         client.set_registered_model_alias(name, alias, made.version)
     return str(made.version)
+
+
+def find_version(client: MlflowClient, name: str, which: str) -> Version | None:
+    """The version with this number or alias; None where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if which.isdigit():
+            found = client.get_model_version(name, which)
+        else:
+            found = client.get_model_version_by_alias(name, which)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None
+    return Version(
+        model=name,
+        version=str(found.version),
+        source=str(found.source),
+        tags=dict(found.tags),
+        aliases=tuple(found.aliases),
+    )
 
 
 def _save(model: Path, folder: Path) -> None:
@@ -54,8 +89,31 @@ def _save(model: Path, folder: Path) -> None:
             python_model=str(Path(__file__).with_name("serving.py")),
             artifacts={"network": str(folder.resolve())},
             code_paths=[_library()],
+            signature=_signature(),
+            input_example=_example(),
             pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in _NEEDS],
         )
+
+
+def _signature() -> Any:
+    """The sliders alone: MLflow has no schema that takes arrays, tables and files alike, so the model checks those."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import DataType, ParamSchema, ParamSpec
+
+    return ModelSignature(params=ParamSchema([ParamSpec(axis, DataType.double, 0.0) for axis in _SLIDERS]))
+
+
+def _example() -> Any:
+    """A table of one small photo, a PNG file in base64, as it goes over the network."""
+    import pandas as pd
+    from PIL import Image
+
+    side = np.arange(_EXAMPLE_SIDE, dtype=np.uint8) * 8
+    pixels = np.stack(np.broadcast_arrays(side[:, None], side[None], np.uint8(128)), axis=2)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    photo = base64.b64encode(file.getvalue()).decode()
+    return pd.DataFrame([{"image": photo, "deblur": 0.5, "denoise": 0.3, "dejpeg": 0.0}])
 
 
 def _library() -> str:

@@ -7,14 +7,26 @@ the version is pinned and tests/slow/test_pareto_view.py opens the page in a bro
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Sequence
-from typing import Any
+from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from pipeline.tracking.api import Found, Tracker
-from pipeline.tracking.keys import PARETO, STAGE, TRIAL_STAGE
+from pipeline.tracking.api import Found, Run, Tracker
+from pipeline.tracking.keys import NOTE, PARETO, STAGE, TRIAL_STAGE
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 VIEW = "pareto"
+FRONT_PAGE = "front.html"
+"""The artifact of a search's run that shows its front; the run's tag `front` says that it is there."""
+
+FRONT = "front"
+STORE_VARIABLE = "TATSNET_FRONT_STORE"
+"""Tells the server that shows the page where the runs lie: the store's address and the experiment's id."""
+
+_KIND = "mlflow.experimentKind"
 _STATE = f"mlflow.sharedViewState.{VIEW}"
 ON_FRONT, OFF_FRONT = "#d7301f", "#b5bcc4"
 _COLOUR = "mlflow.runColor"
@@ -44,9 +56,13 @@ def mark_pareto(tracker: Tracker, trials: Iterable[Found], front: Container[str]
         front: ids of the runs on it.
     """
     for trial in trials:
-        on = trial.id in front
-        tags = {PARETO: str(on).lower(), _COLOUR: ON_FRONT if on else OFF_FRONT, _NAME: _labelled(trial)}
-        tracker.run(trial.id).tags(tags)
+        tracker.run(trial.id).tags(front_marks(trial.name, trial.metrics, trial.id in front))
+
+
+def front_marks(name: str, metrics: Mapping[str, float], on_front: bool) -> dict[str, str]:
+    """The tags by which MLflow's tables and charts show whether a trial is on the front."""
+    colour = ON_FRONT if on_front else OFF_FRONT
+    return {PARETO: str(on_front).lower(), _COLOUR: colour, _NAME: _labelled(name, metrics)}
 
 
 def pareto_view(tracker: Tracker, parent: str | None = None, costs: Sequence[str] = (_FLOPS,)) -> None:
@@ -58,6 +74,31 @@ def pareto_view(tracker: Tracker, parent: str | None = None, costs: Sequence[str
     """
     state = json.dumps(_state(parent, costs), separators=(",", ":"))
     tracker.tag_experiment({_STATE: state})
+
+
+def show_front(tracker: Tracker, run: Run, page: Path, status: str) -> None:
+    """Keep a search's page with its run, and link it from the descriptions of the run and of the experiment."""
+    run.artifact(page)
+    here = f"#/experiments/{tracker.experiment_id}/runs/{run.id}"
+    text = f"{status}\n\n[The front of this search, interactive]({here}/artifacts/{FRONT_PAGE})"
+    run.tags({NOTE: text, FRONT: FRONT_PAGE})
+    tracker.tag_experiment({NOTE: f"The search that runs or ran last: {text}", _KIND: "custom_model_development"})
+
+
+def latest_search(client: MlflowClient, experiment_id: str) -> str | None:
+    """The run of the search that runs or ran last and has a page."""
+    found = client.search_runs(
+        [experiment_id], f"tags.`{FRONT}` = '{FRONT_PAGE}'", max_results=1, order_by=["start_time DESC"]
+    )
+    return str(found[0].info.run_id) if found else None
+
+
+def front_link(base_url: str, tracker: Tracker) -> str | None:
+    """The address of the page of the search that runs or ran last, inside MLflow; None without one."""
+    found = tracker.find({FRONT: FRONT_PAGE})
+    if not found:
+        return None
+    return f"{base_url.rstrip('/')}/#/experiments/{tracker.experiment_id}/runs/{found[0].id}/artifacts/{FRONT_PAGE}"
 
 
 def has_pareto_view(tracker: Tracker) -> bool:
@@ -76,10 +117,10 @@ def experiment_link(base_url: str, experiment_id: str) -> str:
     return f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs"
 
 
-def _labelled(trial: Found) -> str:
-    name = trial.name.split(_DOT)[0]
+def _labelled(run_name: str, metrics: Mapping[str, float]) -> str:
+    name = run_name.split(_DOT)[0]
     try:
-        psnr_db, share = trial.metrics["psnr_db"], trial.metrics[_FLOPS]
+        psnr_db, share = metrics["psnr_db"], metrics[_FLOPS]
     except KeyError:
         return name
     return _DOT.join([name, f"{psnr_db:.2f} dB", f"{100 * share:.1f} %"])
@@ -91,8 +132,8 @@ def _state(parent: str | None, costs: Sequence[str]) -> dict[str, Any]:
     title = "PSNR over FLOPs" if tuple(costs) == (_FLOPS,) else "PSNR over what the search minimised"
     return {
         "searchFilter": wanted,
-        # Sorted by a metric: by date the children would hide under their collapsed parent.
-        "orderByKey": "metrics.`psnr_db`",
+        # MLflow draws the first hundred runs, so the front comes first. (By date children hide under their parent.)
+        "orderByKey": f"tags.`{PARETO}`",
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
@@ -111,7 +152,7 @@ def _state(parent: str | None, costs: Sequence[str]) -> dict[str, Any]:
         ],
         "compareRunCharts": [
             *(_scatter("front", cost) for cost in costs),
-            _table("front", "Trials, the best PSNR first"),
+            _table("front", "Trials, the front first"),
             *(
                 _scatter("more", metric)
                 for metric in ("shared_layers_pct", "flops_ratio_m1", _FLOPS)

@@ -20,7 +20,7 @@ from tatsnet.system.cpus import usable_cpus
 
 DEFAULT_LEVELS = (0.0, 0.5, 1.0)
 MOST_LEVELS = 6
-MODEL_HELP = "folder of an extracted network (default: models/pruned/knee)"
+MODEL_HELP = "folder of an extracted network, or models:/NAME@ALIAS of a registry (default: models/pruned/knee)"
 CLOSED_PIPE = 141
 """As a shell counts it: 128, and 13 for the signal."""
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tatsnet.cli.errors import CommandError, shown, told
+from tatsnet.cli.registered import model_folder
 from tatsnet.photos.files import Photo, check_output, losses, read_photo
 from tatsnet.restorer import Restorer
 
@@ -33,7 +34,7 @@ def user_errors(place: Path | None) -> Iterator[None]:
 
 
 def load_model(folder: Path | None, runtime: str) -> Restorer:
-    """The network in a folder, or the one that the pipeline extracted in this folder.
+    """The network in a folder or at `models:/NAME@ALIAS`, or the one that the pipeline extracted in this folder.
 
     Raises:
         CommandError: there is none, it is damaged, or the runtime cannot be taken.
@@ -41,7 +42,7 @@ def load_model(folder: Path | None, runtime: str) -> Restorer:
     if folder is None and not DEFAULT_MODEL.is_dir():
         raise CommandError(f"there is no {DEFAULT_MODEL} here; run `make repro` to find a network, or pass --model DIR")
     with user_errors(folder or DEFAULT_MODEL):
-        return Restorer.load(folder or DEFAULT_MODEL, runtime=runtime)
+        return Restorer.load(model_folder(folder or DEFAULT_MODEL), runtime=runtime)
 
 
 def open_photo(path: Path) -> Photo:

@@ -107,6 +107,7 @@ class Training(Iterator[Progress]):
     def _run(self, engine: Engine) -> Iterator[Progress]:
         rate = _rate(self._config, self._iterations)
         while self.iteration < self._iterations:
+            self._lr = self._rates[0] * rate(self.iteration)
             for group, base in zip(self._optimiser.param_groups, self._rates, strict=True):
                 self._set_rate(group, base * rate(self.iteration))
             phase = self._phase(self.iteration)
@@ -134,7 +135,7 @@ class Training(Iterator[Progress]):
         value = float(loss)
         if not math.isfinite(value):
             raise Diverged(f"the loss became {value} at iteration {self.iteration} of {self._iterations}")
-        numbers = {name: float(term) for name, term in terms.items()}
+        numbers = {name: float(term) for name, term in terms.items()} | {"lr": self._lr}
         return Progress(iteration=self.iteration, iterations=self._iterations, phase=phase, loss=value, terms=numbers)
 
     def state(self) -> Tensors:

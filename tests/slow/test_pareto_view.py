@@ -8,12 +8,9 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +20,8 @@ from pipeline.common.errors import UserError
 from pipeline.tracking import mark_pareto, open_tracker, pareto_view, stage_run
 from pipeline.tracking.keys import TRIAL_STAGE
 from pipeline.tracking.view import OFF_FRONT, ON_FRONT
+from tests.slow.browsers import REPOSITORY, chromium, ui
 
-REPOSITORY = Path(__file__).parents[2]
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # FLOPs at M = 27 as a share of dense, PSNR in dB, on the Pareto front.
 TRIALS = [
     (0.021, 26.02, True), (0.034, 26.24, True), (0.052, 26.13, False), (0.068, 26.41, True), (0.100, 26.55, True),
@@ -65,22 +49,6 @@ def record_a_search(root: Path) -> None:
         pareto_view(tracker, search.id)
 
 
-@contextmanager
-def ui(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    code = "import sys; from pipeline.commands.ui import main; sys.exit(main(sys.argv[1:]))"
-    env = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    env["PYTHONPATH"] = str(REPOSITORY)
-    command = [sys.executable, "-c", code, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root, env=env) as process:
-        try:
-            assert process.stdout is not None
-            link = next((line.strip() for line in process.stdout if line.strip().startswith("http")), "")
-            yield process, link
-        finally:
-            process.kill() if process.poll() is None and not link else process.send_signal(signal.SIGINT)
-            process.wait(30)
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
@@ -99,12 +67,7 @@ def link(project: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def page(link: str) -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1920, "height": 1000})
         page.goto(link)
         page.wait_for_selector(".js-plotly-plot .point", timeout=60_000)
@@ -113,7 +76,6 @@ def page(link: str) -> Iterator[Any]:
         if folder := os.environ.get("TATSNET_SCREENSHOTS"):
             page.screenshot(path=Path(folder) / "pareto.png")
         yield page
-        browser.close()
 
 
 DRAWN = """() => {
@@ -143,14 +105,15 @@ class TestPage:
         expected = [colour[on_front[point]] for point in zip(drawn["x"], drawn["y"], strict=True)]
         assert drawn["fills"] == expected
 
-    def test_the_trials_stand_beside_it_the_best_first(self, page: Any) -> None:
+    def test_the_trials_stand_beside_it_the_front_first(self, page: Any) -> None:
         rows = page.evaluate(
             "() => [...document.querySelectorAll('.ag-row')]"
             ".map(row => [+row.getAttribute('row-index'), row.innerText])"
         )
         names = [text.split("\n")[-1] for _, text in sorted(rows) if "trial-" in text]
-        best_first = sorted(enumerate(TRIALS), key=lambda numbered: -numbered[1][1])
-        assert names == [f"trial-{i:02d} · {psnr:.2f} dB · {100 * m:.1f} %" for i, (m, psnr, _) in best_first]
+        labels = {f"trial-{i:02d} · {psnr:.2f} dB · {100 * m:.1f} %": on for i, (m, psnr, on) in enumerate(TRIALS)}
+        assert sorted(names) == sorted(labels)
+        assert [labels[name] for name in names] == sorted(labels.values(), reverse=True)
         table, chart = (page.query_selector(css).bounding_box() for css in (".ag-root", ".js-plotly-plot"))
         assert table["x"] + table["width"] <= chart["x"] + 1
         assert table["y"] < chart["y"] + chart["height"]

@@ -96,7 +96,8 @@ class Ledger:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in config.objectives)]
-        optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        study.set_metric_names(["psnr_db", *(COSTS[cost] for cost in config.objectives)])  # for Optuna Dashboard
         self._study_id = storage.get_study_id_from_name(name)
         self._ids: dict[int, int] = {}
         self._states: dict[int, TrialState] = {}
@@ -248,13 +249,21 @@ class Ledger:
 
     def records(self) -> list[dict[str, Any]]:
         """Every ended trial, for `search/trials.json`."""
-        return [
-            {
-                "number": trial.number,
-                "state": _STATES[trial.state],
-                "reason": trial.user_attrs.get(_REASON),
-                **trial.user_attrs.get(POINT, {}),
-                "metrics": trial.user_attrs.get(_RECORD, {}),
-            }
-            for trial in self._trials(*_STATES)
-        ]
+        return [record_of(trial) for trial in self._trials(*_STATES)]
+
+
+def record_of(trial: FrozenTrial) -> dict[str, Any]:
+    """An ended trial as a row of `search/trials.json`."""
+    return {
+        "number": trial.number,
+        "state": _STATES[trial.state],
+        "reason": trial.user_attrs.get(_REASON),
+        **trial.user_attrs.get(POINT, {}),
+        "metrics": trial.user_attrs.get(_RECORD, {}),
+    }
+
+
+def ended_records(storage: BaseStorage, name: str) -> list[dict[str, Any]]:
+    """Every ended trial of a study that somebody else may be writing."""
+    study_id = storage.get_study_id_from_name(name)
+    return [record_of(trial) for trial in storage.get_all_trials(study_id, deepcopy=False, states=tuple(_STATES))]

@@ -28,6 +28,16 @@ PAUSE_S, PATIENCE_S = 5.0, 600.0
 """Seconds between two tries of a store that is away, and until the worker gives up: another may reach it."""
 
 
+CURVE_POINTS = 10
+"""Of a rung, at the most: a hundred of a trial."""
+
+
+def thinned(curve: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Evenly chosen points of a curve, its last among them."""
+    every = -(-len(curve) // CURVE_POINTS)
+    return curve[::-1][::every][::-1] if curve else []
+
+
 class SearchTrainable(tune.Trainable):
     """Runs `Trial`.
 
@@ -80,10 +90,10 @@ class SearchTrainable(tune.Trainable):
         """Train one rung and leave a checkpoint; after the last one measure, and hand the network to the store.
 
         Returns:
-            `reached` iterations, `phase`, `loss` (not where a report covers several rungs), `rung`, `spent`, at a
-            scored rung `score`, `kept` once there is a checkpoint; with `done`, either `record` (figures) or `failed`
-            (a reason), or both. What is nested is JSON text: Tune flattens results. Where the store is away, `away` in
-            place of all that: why.
+            `reached` iterations, `phase`, `loss` and `curve` (not where a report covers several rungs), `rung`,
+            `spent`, at a scored rung `score`, `kept` once there is a checkpoint; with `done`, either `record`
+            (figures) or `failed` (a reason), or both. What is nested is JSON text: Tune flattens results. Where the
+            store is away, `away` in place of all that: why.
 
         Raises:
             StoreAway: the store is away for longer than PATIENCE_S.
@@ -141,9 +151,11 @@ class SearchTrainable(tune.Trainable):
 
     def _train(self, trial: Trial, until: int) -> dict[str, Any]:
         shown: dict[str, Any] = {}
+        curve: list[dict[str, float]] = []
         while trial.iteration < until and (progress := trial.advance()) is not None:
             shown = {"reached": progress.iteration, "phase": progress.phase, "loss": progress.loss}
-        return shown
+            curve.append({"iteration": progress.iteration, "loss": progress.loss, **progress.terms})
+        return shown | ({"curve": json.dumps(thinned(curve))} if shown else {})
 
     def _end(self, trial: Trial) -> dict[str, str]:
         for _ in iter(trial.advance, None):

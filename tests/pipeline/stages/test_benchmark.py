@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,23 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.common.layout import PRUNED, TUNED, WEIGHTS
+from pipeline.common.layout import PRUNED
 from pipeline.report.measuring import Extracted
-from pipeline.stages.benchmark import (
-    extracted_parameters,
-    pictures_of,
-    register,
-    stage_seconds,
-    time_networks,
-)
+from pipeline.report.networks import extracted_parameters, pictures_of, time_networks
+from pipeline.stages.benchmark import stage_seconds, subjects_of
 from pipeline.tracking import Found, NullTracker
-from tatsnet.method.checkpoint import save_dense
 from tatsnet.network.supernet import SuperNetwork
 from tatsnet.pruned.extraction import extract
 from tatsnet.quality.metrics import psnr
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes.choose import available
-from tests.pipeline.report.factory import metrics, network
 from tests.pipeline.search.jobs import smooth_photo
 from tests.pipeline.stages.project import context
 from tests.tatsnet.networks import TINY, frozen_network
@@ -48,10 +41,10 @@ def test_an_open_network_has_the_parameters_of_a_dense_one_without_its_shared_sc
 
 def test_every_network_is_timed_at_every_size_and_number_of_threads(tmp_path: Path) -> None:
     sizes, before = ["16x16", "24x16"], torch.get_num_threads()
-    save_dense(tmp_path / TUNED / "dense" / WEIGHTS, SuperNetwork(TINY))
     extract(frozen_network(4), tmp_path / PRUNED / "knee")
     config = context(tmp_path, {"benchmark.sizes": sizes, "benchmark.repeats": 1}).params.benchmark
-    cells = time_networks(tmp_path, ["knee"], config)
+    subjects = subjects_of(tmp_path, {"knee": {"variant": "TSNet", "trial": 0}}, ["knee"])
+    cells = time_networks(SuperNetwork(TINY), subjects, config)
     counts = sorted({1, len(os.sched_getaffinity(0))})
     assert list(cells) == ["dense", "knee"]
     for name, found in cells.items():
@@ -71,35 +64,6 @@ def test_the_contact_sheet_shows_27_effects_of_one_degraded_photo(tmp_path: Path
     assert np.array_equal(pictures.clean, clean)
     assert psnr(pictures.input_image, clean) < 35
     assert all(image.shape == clean.shape for _, image in pictures.effects)
-
-
-class Registry(NullTracker):
-    """A tracker that only remembers what it is asked to register."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, Path, Mapping[str, str], Sequence[str]]] = []
-
-    def register(
-        self, run_id: str, name: str, folder: Path, *, tags: Mapping[str, str], aliases: Sequence[str] = ()
-    ) -> str:
-        self.calls.append((name, folder, tags, aliases))
-        return str(len(self.calls))
-
-
-def test_picks_of_one_trial_are_one_version_with_every_alias(tmp_path: Path) -> None:
-    registry = Registry()
-    made = metrics()
-    base = network("knee")
-    picks = tuple(replace(base, name=name, trial=trial) for name, trial in (("knee", 3), ("best", 5), ("budget", 3)))
-    register(replace(context(tmp_path), tracker=registry), replace(made, picks=picks))
-    assert [(name, folder, list(aliases)) for name, folder, _, aliases in registry.calls] == [
-        ("tiny", tmp_path / PRUNED / "knee", ["knee", "budget"]),
-        ("tiny", tmp_path / PRUNED / "best", ["best"]),
-    ]
-    tags = registry.calls[0][2]
-    assert tags["trial"] == "3"
-    assert float(tags["psnr_db"]) == pytest.approx(base.psnr_db, abs=1e-3)
-    assert float(tags["flops_ratio_m27"]) == pytest.approx(base.flops_ratio_m27, abs=1e-4)
 
 
 class Runs(NullTracker):

@@ -1,0 +1,110 @@
+"""A measured network as a version of the registered model, and which aliases may come to point at it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.report.card import Origin, model_card, tags_of
+from pipeline.report.contact import sheet_jpeg
+from pipeline.report.pictures import Pictures
+from pipeline.report.schema import NetworkFigures
+from pipeline.tracking import Run, Tracker
+from tatsnet.quality.evaluation import DEAD_RANGE, Response
+
+TOLERANCE_DB = 0.05
+"""PSNR differences up to this are no reason to keep or refuse a network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """What came of a registration.
+
+    Attributes:
+        version: empty where nothing was recorded.
+        moved: each alias with what it pointed at before, in words; empty text where it is new.
+        kept: each alias that still points at an earlier version, with the reason.
+    """
+
+    version: str
+    moved: Mapping[str, str]
+    kept: Mapping[str, str]
+
+    def said(self, model: str) -> list[str]:
+        """Lines for the terminal."""
+        lines = [f"registered {model} version {self.version or '(not recorded)'}"]
+        lines += [
+            f"{model}@{alias} is now this one{before and f'; it was {before}'}" for alias, before in self.moved.items()
+        ]
+        lines += [
+            f"WARNING {model}@{alias} stays where it is: {reason}. "
+            f"To move it all the same: python -m pipeline promote {model}/{self.version} {alias} --force"
+            for alias, reason in self.kept.items()
+        ]
+        return lines
+
+
+def register_network(
+    tracker: Tracker,
+    run: Run,
+    model: str,
+    folder: Path,
+    figures: NetworkFigures,
+    origin: Origin,
+    aliases: Sequence[str],
+    pictures: Pictures,
+) -> Registered:
+    """Register an extracted network with its figures, its card and the aliases that it deserves.
+
+    An alias stays with the version that has it where that one is better in everything: see `worse`.
+
+    Args:
+        run: that keeps the files and the contact sheet.
+        folder: of the extracted network.
+        pictures: for the contact sheet on the card.
+    """
+    tags = tags_of(figures, origin)
+    moved, kept = {}, {}
+    for alias in aliases:
+        holder = tracker.version(model, alias)
+        reason = worse(tags, holder.tags) if holder else None
+        if holder and reason:
+            kept[alias] = f"version {holder.version} {reason}"
+        else:
+            moved[alias] = f"version {holder.version} ({_figures(holder.tags)})" if holder else ""
+    sheet = f"{folder.name}.jpg"
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / sheet).write_bytes(sheet_jpeg(pictures))
+        run.artifact(Path(scratch) / sheet, "sheets")
+    card = model_card(figures, origin, model, f"get-artifact?path=sheets/{sheet}&run_uuid={run.id}")
+    version = tracker.register(run.id, model, folder, tags=tags, aliases=list(moved), card=card)
+    return Registered(version=version, moved=moved, kept=kept)
+
+
+def worse(new: Mapping[str, str], old: Mapping[str, str]) -> str | None:
+    """Why a version with the tags `old` is to keep its alias against `new`; None where it is not.
+
+    It is to where both were measured on the same photos, and the new one restores worse without costing less.
+    """
+    if new.get("dataset_sha256") != old.get("dataset_sha256"):
+        return None
+    psnr_db, cost = (
+        tuple(float(tags.get(name, "nan")) for tags in (new, old)) for name in ("psnr_db", "flops_ratio_m27")
+    )
+    if psnr_db[0] < psnr_db[1] - TOLERANCE_DB and cost[0] >= cost[1]:
+        return f"has {_figures(old)}, this one {_figures(new)}"
+    return None
+
+
+def weakest_slider(found: Mapping[str, Response], dense: Mapping[str, Response]) -> float:
+    """How far the output follows a network's weakest slider, as a share of the dense network's."""
+    return min(answer.range / max(dense[axis].range, DEAD_RANGE) for axis, answer in found.items())
+
+
+def _figures(tags: Mapping[str, str]) -> str:
+    try:
+        return f"{float(tags['psnr_db']):.2f} dB at {float(tags['flops_ratio_m27']):.1%} of the dense FLOPs"
+    except (KeyError, ValueError):
+        return "no figures"

@@ -1,0 +1,165 @@
+"""Tells the terminal and the tracker how a search's trials go."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.common.progress import duration, say
+from pipeline.config import SearchConfig
+from pipeline.report.card import trial_card
+from pipeline.search.driver.budget import Spending
+from pipeline.search.driver.estimate import Estimate
+from pipeline.search.driver.live import LiveSearch
+from pipeline.search.driver.observer import Asked, End
+from pipeline.search.study.front_view import weakest_slider
+from pipeline.search.study.ledger import Ledger
+from pipeline.tracking import Run, Status, Tracker
+from pipeline.tracking.keys import NOTE, TRIAL_STAGE
+
+STATUS: dict[End, Status] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "put down": "KILLED"}
+RESPONSES = ("range", "evenness")
+
+
+class Reporter:
+    """An `Observer` of the trials.
+
+    Args:
+        run: of the search.
+        study: its key.
+        ledger: counts the trials.
+        spending: counts the money.
+        dense: the range of the dense network's answer to each slider.
+        live: shows the whole search; None shows nothing of it.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        run: Run,
+        config: SearchConfig,
+        study: str,
+        ledger: Ledger,
+        spending: Spending,
+        dense: Mapping[str, float],
+        live: LiveSearch | None = None,
+    ) -> None:
+        self._tracker, self._run, self._study, self._dense = tracker, run, study, dense
+        self._ledger, self._spending, self._live = ledger, spending, live
+        self._runs: dict[int, Run] = {}
+        self._waiting: set[int] = set()
+        self._wanted, self._total = config.trials, config.schedule.iterations
+        before = [row["metrics"] for row in ledger.records() if row["state"] in ("finished", "stopped")]
+        trained = sum(float(figures.get("iterations", self._total)) for figures in before)
+        self._estimate = Estimate(config.trials, self._total, len(before), trained)
+
+    def started(self, asked: Asked) -> None:
+        point = asked.point
+        begins = f"goes on from iteration {asked.reached}" if asked.reached else "starts"
+        say(
+            f"search  trial {asked.number} {begins}: {point.variant}  lambda1 {point.lambda1:.2g}  "
+            f"lambda2 {point.lambda2:.2g}  gamma {point.gamma:.2f}"
+        )
+        self._runs[asked.number] = self._run_of(asked)
+        self._estimate.reached(asked.number, asked.reached, counts=False)
+        if self._live:
+            self._live.started(asked, self._runs[asked.number].id)
+
+    def _run_of(self, asked: Asked) -> Run:
+        point = asked.point
+        run = self._tracker.start(
+            f"trial-{asked.number:02d}",
+            stage=TRIAL_STAGE,
+            tags={"variant": point.variant, "number": str(asked.number)},
+            parent=self._run.id,
+            key=f"{self._study}.{asked.key}",
+        )
+        run.params(point.to_json())
+        return run
+
+    def reached(self, asked: Asked, result: dict[str, Any]) -> None:
+        if "away" in result:
+            if asked.number not in self._waiting:
+                say(f"search  trial {asked.number} waits: {result['away']}")
+            self._waiting.add(asked.number)
+        elif "reached" in result:
+            self._waiting.discard(asked.number)
+            self._estimate.reached(asked.number, result["reached"])
+            self._draw_curves(asked, result)
+            say(
+                f"search  trial {asked.number}  {result['reached']}/{self._total} {result['phase']}  "
+                f"loss {result['loss']:.4f}  {self._left(self._ledger.done)}"
+            )
+            if self._live:
+                self._live.show(self.status(), running=True)
+
+    def _draw_curves(self, asked: Asked, result: Mapping[str, Any]) -> None:
+        """What a rung brought, at the iterations at which it was so."""
+        run = self._runs[asked.number]
+        for point in json.loads(result.get("curve", "[]")):
+            iteration = point.pop("iteration")
+            run.metrics({f"train_{name}": value for name, value in point.items()}, iteration)
+        if "score" in result:
+            score = json.loads(result["score"])
+            run.metrics({f"rung_{name}": value for name, value in score.items()}, result["reached"])
+
+    def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:
+        run = self._runs.pop(asked.number, None) or self._run_of(asked)
+        numbers = {name: float(value) for name, value in record.items() if isinstance(value, int | float)}
+        answers = record.get("response", {})
+        numbers |= {f"response_{axis}_{n}": answers[axis][n] for axis in answers for n in RESPONSES}
+        numbers["weakest_slider"] = weakest_slider(record, self._dense)  # NaN is left out
+        run.metrics(numbers)
+        card = trial_card(asked.number, self._study, asked.point.to_json(), record, end, reason, self._dense)
+        run.tags({"state": end, "reason": reason or "", NOTE: card})
+        run.finish(STATUS[end])
+        said = end if reason is None else f"{end.upper() if end == 'failed' else end}: {reason}"
+        counts = end in ("finished", "stopped")  # the ledger is told after this
+        self._estimate.ended(asked.number, float(record.get("iterations", 0.0)), counts=counts)
+        done = self._ledger.done + counts
+        say(f"search  trial {asked.number} {said}  {figures(record)}  {self._left(done)}")
+        if self._live:
+            self._live.ended(asked, record, end, reason)
+            self._live.figures(self._whole(done, end), step=done)
+            self._live.show(self.status(done), running=True)
+
+    def _whole(self, done: int, end: End) -> dict[str, float]:
+        failed, left = self._ledger.failed + (end == "failed"), self._estimate.left_s()
+        numbers = {
+            "trials_done": float(done),
+            "trials_running": float(len(self._runs)),
+            "trials_suspended": float(len(self._ledger.under_way) + (end == "put down")),
+            "trials_failed": float(failed),
+            "iterations_trained": self._estimate.iterations,
+            "usd_spent": self._spending.usd,
+        }
+        return numbers | ({"seconds_left": left} if left is not None else {})
+
+    def status(self, done: int | None = None) -> str:
+        """The search in one line."""
+        parts = [
+            f"{self._ledger.done if done is None else done} of {self._wanted} trials done",
+            f"{len(self._runs)} running",
+            f"{self._ledger.failed} failed",
+            f"{self._spending.usd:.2f} dollars",
+        ]
+        left = self._estimate.left_s()
+        return ", ".join([*parts, *([f"about {duration(left)} left"] if left else [])])
+
+    def _left(self, done: int) -> str:
+        left = self._estimate.left_s()
+        text = f"[{done}/{self._wanted} trials done"
+        return text + ("]" if left is None else f", about {duration(left)} left]")
+
+
+def figures(record: Mapping[str, Any]) -> str:
+    """What is known of a trial, for the terminal."""
+    parts = {
+        "psnr_db": "{:.2f} dB",
+        "flops_ratio_m1": "FLOPs {:.1%} (M = 1)",
+        "flops_ratio_m27": "FLOPs {:.1%} (M = 27)",
+        "latency_ratio_m27": "time {:.1%} (M = 27)",
+        "shared_layers_pct": "{:.0f} % shared",
+    }
+    return ", ".join(text.format(record[name]) for name, text in parts.items() if name in record)
