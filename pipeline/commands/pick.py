@@ -34,7 +34,7 @@ from pipeline.report.networks import (
     pictures_of,
     time_networks,
 )
-from pipeline.report.registration import register_network, weakest_slider
+from pipeline.report.registration import register_network
 from pipeline.report.schema import NetworkFigures
 from pipeline.search.study.earlier import SHOWN, FinishedTrial, finished_trial
 from pipeline.tracking import Run, Tracker, open_tracker, stage_run
@@ -45,7 +45,7 @@ from tatsnet.method.objective import Variant
 from tatsnet.network.architecture import Architecture, NetworkConfig
 from tatsnet.network.supernet import SuperNetwork
 from tatsnet.pruned.extraction import NotEqual, extract
-from tatsnet.quality.evaluation import response
+from tatsnet.quality.control import measure_control
 
 STAGE, CARD, SHEET = "pick", "card.md", "contact_sheet.jpg"
 
@@ -159,7 +159,8 @@ def _measured(
     photos, model = load_test_photos(root), params.tracking.model
     network, baseline = load_extracted(subject), Dense(dense)
     cells = time_networks(dense, [subject], params.benchmark)[subject.name]
-    figures = figures_of(subject, network, params, photos, cells)
+    obeys = measure_control(baseline.restore, photos.crops, CPU)
+    figures = figures_of(subject, network, params, photos, cells, dense=obeys)
     origin = Origin(
         study=found.study,
         trial=subject.trial,
@@ -169,7 +170,6 @@ def _measured(
         dataset_sha256=data,
         difference=difference,
         dense_psnr_db=oracle_quality(baseline.restore, photos.crops).psnr_db,
-        weakest_slider=weakest_slider(figures.response, response(baseline.restore, photos.crops, CPU)),
     )
     pictures = pictures_of(subject.name, network, photos.shown, params.eval.seed)
     place = root / PICKED / f"{found.study[:SHOWN]}-{subject.trial}"
@@ -192,7 +192,7 @@ def _said(figures: NetworkFigures, origin: Origin) -> str:
     return (
         f"trial {origin.trial}: {figures.psnr_db:.2f} dB ({figures.psnr_db - origin.dense_psnr_db:+.2f} to dense), "
         f"{figures.flops_ratio_m27:.1%} of the dense FLOPs, {figures.speedup_27:.1f} times as fast, "
-        f"weakest slider {origin.weakest_slider:.0%} of dense"
+        f"weakest slider {min(figures.control.values()):.0%} of dense"
     )
 
 

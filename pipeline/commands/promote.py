@@ -54,7 +54,7 @@ def promote(root: Path, which: str, alias: str, *, tolerance_db: float = TOLERAN
     holder = tracker.version(name, alias)
     if holder and holder.version == new.version:
         return f"{name}@{alias} is version {new.version} already"
-    failed = checks(new.tags, holder.tags if holder else None, params.select.response, tolerance_db)
+    failed = checks(new.tags, holder.tags if holder else None, params.search.control.gain, tolerance_db)
     failed |= loads(root, new)
     if failed and not force:
         said = "\n".join(f"  {check}: {reason}" for check, reason in failed.items())
@@ -73,13 +73,13 @@ def promote(root: Path, which: str, alias: str, *, tolerance_db: float = TOLERAN
 
 
 def checks(
-    new: Mapping[str, str], holder: Mapping[str, str] | None, response: float, tolerance_db: float
+    new: Mapping[str, str], holder: Mapping[str, str] | None, gain: float, tolerance_db: float
 ) -> dict[str, str]:
     """What speaks against a version by its tags: each check that fails, with the reason.
 
     Args:
         new, holder: tags of the version and of that which has the alias; None where none has it.
-        response: share of the dense network's movement that each slider should have.
+        gain: least share of the dense network's gain on each axis.
     """
     failed = {}
     lacking = [name for name in FIGURES if math.isnan(_number(new, name))]
@@ -90,10 +90,10 @@ def checks(
     difference, weakest, speed = (_number(new, name) for name in ("difference", "weakest_slider", "speedup_27"))
     if not difference <= TOLERANCE:
         failed["equality"] = f"differs from the masked network by {difference:.1e}, at most {TOLERANCE:.0e} is allowed"
-    if not weakest >= response:
+    if not weakest >= gain:
         failed["control"] = (
-            f"its weakest slider moves {weakest:.1%} of what the dense network's does, "
-            f"at least {response:.1%} is wanted (select.response)"
+            f"its weakest slider gains {weakest:.1%} of what the dense network's does, "
+            f"at least {gain:.1%} is wanted (search.control.gain)"
         )
     if not speed > 1.0:
         failed["speed"] = f"is {speed:.2f} times as fast as the dense network"

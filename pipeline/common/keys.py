@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import tatsnet
-from tatsnet.quality.evaluation import Response
 
 RESULT_FOLDERS = ("tatsnet/network", "tatsnet/method", "tatsnet/data", "tatsnet/quality", "pipeline/search")
 """The code, subfolders and all, that decides what a training or a trial comes to."""
@@ -33,13 +32,3 @@ def key_of(parts: Mapping[str, Any]) -> str:
     """A short hash of JSON values (dataclasses taken as mappings)."""
     text = json.dumps(parts, sort_keys=True, default=lambda value: asdict(value))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def responses_to_json(answers: Mapping[str, Response]) -> dict[str, dict[str, float]]:
-    """Slider responses as plain values."""
-    return {axis: asdict(answer) for axis, answer in answers.items()}
-
-
-def responses_from_json(data: Mapping[str, Mapping[str, float]]) -> dict[str, Response]:
-    """Read what `responses_to_json` wrote."""
-    return {axis: Response(range=answer["range"], evenness=answer["evenness"]) for axis, answer in data.items()}

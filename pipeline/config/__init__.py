@@ -3,6 +3,7 @@
 from pipeline.config.checks import parse_size
 from pipeline.config.loading import PARAMS_FILE, flatten, load
 from pipeline.config.searching import (
+    ControlLimits,
     Cost,
     LatencyConfig,
     Limits,
@@ -29,6 +30,7 @@ from pipeline.config.sections import (
 __all__ = [
     "PARAMS_FILE",
     "BenchmarkConfig",
+    "ControlLimits",
     "Cost",
     "CostConfig",
     "EvalConfig",

@@ -111,6 +111,23 @@ class Stopping:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ControlLimits:
+    """What a network must do to be feasible: on the front, and picked. It obeys its sliders.
+
+    Args:
+        gain: least share of the dense network's gain on each axis, in [0, 1].
+        off_rms: most that all sliders at 0 may change a photo: RMS in 8-bit steps, at least 0.
+    """
+
+    gain: float
+    off_rms: float
+
+    def __post_init__(self) -> None:
+        require(0 <= self.gain <= 1, f"gain must be a share, in [0, 1], got {self.gain}")
+        require(math.isfinite(self.off_rms) and self.off_rms >= 0, f"off_rms must be at least 0, got {self.off_rms}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """Where a search puts its trials down and ends with what it has; null is no limit.
 
@@ -167,6 +184,7 @@ class SearchConfig:
     method: MethodConfig
     space: Space
     suggestions: tuple[Suggestion, ...]
+    control: ControlLimits
     stopping: Stopping
     resources: Resources
     limits: Limits

@@ -55,17 +55,13 @@ class SelectConfig:
         picks: rules, each at most once.
         budgets: FLOPs at M = 27 as shares of dense, in (0, 1]; each adds the best trial within it
             (0.05: `under-5`). Shares of the dense time where latency is the search's only cost.
-        response: share of the dense network's movement that each slider of a pick should have, in [0, 1]; networks
-            that fall short are picked only for a budget that no other one keeps.
     """
 
     picks: tuple[Pick, ...]
     budgets: tuple[float, ...]
-    response: float
 
     def __post_init__(self) -> None:
         each_once("picks", self.picks)
-        require(0 <= self.response <= 1, f"response must be a share, in [0, 1], got {self.response}")
         for budget in self.budgets:
             require(0 < budget <= 1, f"budgets must be shares of the dense FLOPs, in (0, 1], got {budget}")
         require(len(set(self.budgets)) == len(self.budgets), f"budgets names one twice: {self.budgets}")

@@ -31,7 +31,6 @@ class Origin:
         dataset_sha256: of the photos' manifest.
         difference: largest difference between the extracted and the masked network's outputs.
         dense_psnr_db: of the dense network on the same test photos.
-        weakest_slider: how far the output follows it, as a share of the dense network's.
     """
 
     study: str
@@ -42,7 +41,6 @@ class Origin:
     dataset_sha256: str
     difference: float
     dense_psnr_db: float
-    weakest_slider: float
 
 
 def tags_of(figures: NetworkFigures, origin: Origin) -> dict[str, str]:
@@ -60,10 +58,11 @@ def tags_of(figures: NetworkFigures, origin: Origin) -> dict[str, str]:
         "speedup_27": f"{figures.speedup_27:.2f}",
         "difference": f"{origin.difference:.2e}",
         "to_dense_db": f"{figures.psnr_db - origin.dense_psnr_db:+.3f}",
-        "weakest_slider": f"{origin.weakest_slider:.3f}",
+        "weakest_slider": f"{min(figures.control.values()):.3f}",
+        "off_rms": f"{figures.off_rms:.3f}",
     }
-    tags |= {f"range_{axis}": f"{figures.response[axis].range:.3f}" for axis in AXES}
-    tags |= {f"evenness_{axis}": f"{figures.response[axis].evenness:.3f}" for axis in AXES}
+    tags |= {f"control_{axis}": f"{figures.control[axis]:.3f}" for axis in AXES}
+    tags |= {f"evenness_{axis}": f"{figures.evenness[axis]:.3f}" for axis in AXES}
     return tags
 
 
@@ -77,9 +76,8 @@ def model_card(figures: NetworkFigures, origin: Origin, model: str, picture: str
     to_dense = f" ({figures.psnr_db - origin.dense_psnr_db:+.2f} to dense)"
     cell = figures.latency[-1]
     sliders = "".join(
-        f"| {axis} | {answer.range:.1f} | {answer.evenness:.2f} |\n"
+        f"| {axis} | {figures.gain_db[axis]:.2f} dB | {figures.control[axis]:.0%} | {figures.evenness[axis]:.2f} |\n"
         for axis in AXES
-        for answer in [figures.response[axis]]
     )
     point = ", ".join(f"{name} {origin.point[name]:.2g}" for name in ("lambda1", "lambda2", "gamma"))
     return f"""\
@@ -95,8 +93,8 @@ Restores a photo by three sliders, deblur, denoise and dejpeg: {figures.variant}
 | shared points | {figures.shared_layers_pct:.0f} % |
 | equality | extracted and masked network differ by {origin.difference:.1e} at most |
 
-| slider | moves the output by, 8-bit steps | evenness |
-|:--|--:|--:|
+| slider | gain on photos with this fault alone | of the dense network's | evenness |
+|:--|--:|--:|--:|
 {sliders}
 **How it was found.** {point}; {origin.iterations[0]} iterations of search, {origin.iterations[1]} of fine-tuning. \
 Photos: {TERMS[origin.source]} (`{origin.dataset_sha256[:12]}`).
@@ -119,14 +117,12 @@ def trial_card(
     figures: Mapping[str, Any],
     state: str,
     reason: str | None,
-    dense_response: Mapping[str, float],
 ) -> str:
     """The description of a trial's run.
 
     Args:
         figures: its `metrics` as in `search/trials.json`; whatever is missing is left out.
         state: how it ended.
-        dense_response: the range of the dense network's answer to each slider, 8-bit steps.
     """
     found = ", ".join(f"{name} {point[name]:.2g}" for name in ("lambda1", "lambda2", "gamma"))
     lines = [f"Trial {number}, {point['variant']} ({found}): **{state}**" + (f". {reason}" if reason else "")]
@@ -138,9 +134,10 @@ def trial_card(
         lines += ["", text]
     if state == "finished":
         lines += ["", f"Make a model of it: `python -m pipeline pick {number} --study {study[:8]}`"]
-    if answers := figures.get("response"):
-        lines += ["", "| slider | moves the output by | of the dense network's | evenness |", "|:--|--:|--:|--:|"]
-        for axis, answer in answers.items():
-            share = answer["range"] / dense_response[axis] if dense_response.get(axis) else float("nan")
-            lines.append(f"| {axis} | {answer['range']:.1f} steps | {share:.0%} | {answer['evenness']:.2f} |")
+    if shares := figures.get("control"):
+        lines += ["", "| slider | gain | of the dense network's | evenness |", "|:--|--:|--:|--:|"]
+        for axis, share in shares.items():
+            gain, even = figures["gain_db"][axis], figures["evenness"][axis]
+            lines.append(f"| {axis} | {gain:.2f} dB | {share:.0%} | {even:.2f} |")
+        lines.append(f"\nAll sliders at 0 change a photo by at most {figures['off_rms']:.2f} 8-bit steps (RMS).")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Figures of one network for the report: quality, cost, latency, response; dense and extracted alike.
+"""Figures of one network for the report: quality, cost, latency, control; dense and extracted alike.
 
 Shapes: B batch, C colours, H height, W width, D degradation types (3).
 """
@@ -37,10 +37,11 @@ DENSE_SAMPLE = 9
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """Means over the test inputs; PSNR in dB."""
+    """Means over the test inputs; PSNR in dB, of each of the 26 degradations too where they were told apart."""
 
     psnr_db: float
     ssim: float
+    by_degradation_db: tuple[float, ...] = ()
 
 
 class Dense:
@@ -87,7 +88,17 @@ def oracle_quality(restore: Restore, photos: Sequence[EvalPhoto], device: torch.
         for photo, outs in oracle_outputs(restore, photos, device)
         for out in outs
     ]
-    return Quality(psnr_db=float(np.mean([s[0] for s in scores])), ssim=float(np.mean([s[1] for s in scores])))
+    psnrs = np.array([s[0] for s in scores]).reshape(len(photos), -1)
+    return Quality(
+        psnr_db=float(psnrs.mean()),
+        ssim=float(np.mean([s[1] for s in scores])),
+        by_degradation_db=tuple(psnrs.mean(0).tolist()),
+    )
+
+
+def input_by_degradation(photos: Sequence[EvalPhoto]) -> tuple[float, ...]:
+    """Mean PSNR of the inputs, dB, of each of the 26 degradations."""
+    return tuple(float(np.mean([psnr(p.degraded[i], p.clean) for p in photos])) for i in range(len(TASKS) - 1))
 
 
 @torch.inference_mode()

@@ -39,7 +39,8 @@ from tatsnet.network.flops import effect_cost
 from tatsnet.network.supernet import SuperNetwork
 from tatsnet.photos.files import list_images
 from tatsnet.pruned.folder import read_folder
-from tatsnet.quality.evaluation import EvalPhoto, response, to_batch, to_images
+from tatsnet.quality.control import Control, measure_control
+from tatsnet.quality.evaluation import EvalPhoto, to_batch, to_images
 from tatsnet.quality.niqe import LEAST_SIDE, load_pristine
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes.choose import AUTO
@@ -138,11 +139,13 @@ def figures_of(
     photos: TestPhotos,
     latency: tuple[LatencyCell, ...],
     device: torch.device = CPU,
+    dense: Control | None = None,
 ) -> NetworkFigures:
     """Everything about one network.
 
     Args:
         subject: None for the dense network.
+        dense: how the dense network obeys on the same photos; None for itself.
     """
     if subject and isinstance(network, Extracted):
         architecture = network.restorer.architecture
@@ -152,6 +155,7 @@ def figures_of(
         architecture, model = dense_architecture(params.network), None
         parameters = dense_parameters(params.network)
     oracle = oracle_quality(network.restore, photos.crops, device)
+    obeys = measure_control(network.restore, photos.crops, device)
     scored = evenly(photos.crops, params.benchmark.best_of_27_crops or len(photos.crops))
     best = best_of_27(network, scored, device)
     once, many = effect_cost(architecture, *HD, 1), effect_cost(architecture, *HD, 27)
@@ -172,7 +176,11 @@ def figures_of(
         gflops_hd_m27=many.per_effect / 1e9,
         shared_layers_pct=architecture.shared_percent,
         parameters=parameters,
-        response=response(network.restore, photos.crops, device),
+        control=obeys.shares(dense or obeys),
+        gain_db=dict(obeys.gain_db),
+        evenness=dict(obeys.evenness),
+        off_rms=obeys.off_rms,
+        psnr_by_degradation_db=oracle.by_degradation_db,
         flops_by_m=flops_by_m(architecture),
         flops_by_task=flops_by_task(model, architecture.network),
         latency=latency,
@@ -184,6 +192,11 @@ def evenly(photos: list[EvalPhoto], count: int) -> list[EvalPhoto]:
     """So many of the photos, evenly spread over the list."""
     count = min(count, len(photos))
     return [photos[(2 * k + 1) * len(photos) // (2 * count)] for k in range(count)]
+
+
+def control_of(figures: NetworkFigures) -> Control:
+    """How a measured network obeys."""
+    return Control(gain_db=figures.gain_db, evenness=figures.evenness, off_rms=figures.off_rms)
 
 
 def extracted_parameters(folder: Path) -> int:

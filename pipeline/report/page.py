@@ -105,8 +105,7 @@ def _uri(data: bytes, kind: str) -> str:
 
 
 def _answers(pick: NetworkFigures) -> str:
-    ranges = [f"{axis} {number(pick.response[axis].range, '.1f')}" for axis in AXES if axis in pick.response]
-    return ", ".join(ranges)
+    return ", ".join(f"{axis} {percent(pick.control[axis])}" for axis in AXES if axis in pick.control)
 
 
 def _sheet_alt(pictures: Pictures) -> str:

@@ -12,7 +12,6 @@ from pipeline.report.contact import sheet_jpeg
 from pipeline.report.pictures import Pictures
 from pipeline.report.schema import NetworkFigures
 from pipeline.tracking import Run, Tracker
-from tatsnet.quality.evaluation import DEAD_RANGE, Response
 
 TOLERANCE_DB = 0.05
 """PSNR differences up to this are no reason to keep or refuse a network."""
@@ -96,11 +95,6 @@ def worse(new: Mapping[str, str], old: Mapping[str, str]) -> str | None:
     if psnr_db[0] < psnr_db[1] - TOLERANCE_DB and cost[0] >= cost[1]:
         return f"has {_figures(old)}, this one {_figures(new)}"
     return None
-
-
-def weakest_slider(found: Mapping[str, Response], dense: Mapping[str, Response]) -> float:
-    """How far the output follows a network's weakest slider, as a share of the dense network's."""
-    return min(answer.range / max(dense[axis].range, DEAD_RANGE) for axis, answer in found.items())
 
 
 def _figures(tags: Mapping[str, str]) -> str:

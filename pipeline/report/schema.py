@@ -1,6 +1,6 @@
 """What the benchmark measured: the content of `reports/metrics.json` (docs/metrics.md).
 
-A ratio is a share of the dense network's cost, 0 .. 1. PSNR is in dB, ranges of a response in 8-bit steps.
+A ratio is a share of the dense network's cost, 0 .. 1. PSNR is in dB.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.report.plain import from_plain, to_plain
-from tatsnet.quality.evaluation import Response
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +155,12 @@ class NetworkFigures:
         gflops_hd_m1, gflops_hd_m27: the same in 1e9 FLOPs at 1280x720.
         shared_layers_pct: selection points that are task-agnostic.
         parameters: weights and biases at work for one effect: the shared part and, on average, a task-specific part.
-        response: how the output follows each slider: `deblur`, `denoise`, `dejpeg`.
+        control: by axis, the gain of PSNR on test photos degraded on that axis alone (middle and full level, true task
+            vector) as a share of the dense network's; 1 for dense.
+        gain_db: by axis, that gain in dB.
+        evenness: by axis, of the slider's travel in tenths: 1 is even, 0.1 a single jump.
+        off_rms: most that all sliders at 0 change a photo, clean or degraded: RMS in 8-bit steps.
+        psnr_by_degradation_db: of each of the 26 degradations in the order of the grid, true task vector.
         flops_by_m: (M, ratio) for M = 1 .. 27.
         flops_by_task: cost at levels 0.25 .. 1 of each slider alone, and of all three (`joint`).
         latency: one cell per image size and number of threads.
@@ -179,7 +183,11 @@ class NetworkFigures:
     gflops_hd_m27: float
     shared_layers_pct: float
     parameters: int
-    response: dict[str, Response]
+    control: dict[str, float]
+    gain_db: dict[str, float]
+    evenness: dict[str, float]
+    off_rms: float
+    psnr_by_degradation_db: tuple[float, ...]
     flops_by_m: tuple[tuple[int, float], ...]
     flops_by_task: dict[str, tuple[TaskCost, ...]]
     latency: tuple[LatencyCell, ...]
@@ -193,6 +201,8 @@ class Metrics:
     Attributes:
         profile, machine: what was run, and where.
         input_psnr_db, dense_psnr_db: of the degraded test photos, and of the dense network's oracle outputs.
+        input_best27_psnr_db: of the inputs that best of 27 was measured on.
+        input_by_degradation_db: of each of the 26 degradations, as `psnr_by_degradation_db`.
         dense_valid_psnr_db: of the dense network on the validation photos, which the trials are scored on.
         hypervolume: of the finished trials' Pareto set, dB x share of the dense FLOPs saved, from the degraded
             validation photos' PSNR at the dense network's FLOPs.
@@ -213,6 +223,8 @@ class Metrics:
     input_psnr_db: float
     dense_psnr_db: float
     dense_valid_psnr_db: float | None
+    input_best27_psnr_db: float
+    input_by_degradation_db: tuple[float, ...]
     hypervolume: float
     trials: TrialCounts
     dense: NetworkFigures

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.report.schema import Metrics, NetworkFigures, SearchCost
 from tatsnet.network.tasks import AXES
+from tatsnet.quality.evaluation import degraded_grid
 
 NOT_MEASURED = "not measured"
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|])")
@@ -44,8 +45,9 @@ class Table:
 
 
 def tables(metrics: Metrics) -> tuple[Table, ...]:
-    """Cost, quality, response of the sliders, and trials."""
-    return cost_table(metrics), quality_table(metrics), response_table(metrics), trials_table(metrics)
+    """Cost, quality, control, each degradation, and trials."""
+    made = (cost_table, quality_table, control_table, degradations_table, trials_table)
+    return tuple(table(metrics) for table in made)
 
 
 def cost_table(metrics: Metrics) -> Table:
@@ -85,7 +87,7 @@ def quality_table(metrics: Metrics) -> Table:
         f"mean over {' or '.join(map(str, scored))} inputs, each scored by the best of its 27 effects, as in the paper"
     )
     photos = metrics.profile.test_photos
-    empty = ("–",) * 5
+    best27_input = (number(metrics.input_best27_psnr_db, ".2f"),) if scored else ("–",)
     return Table(
         key="quality",
         title="Restoration quality",
@@ -104,7 +106,7 @@ def quality_table(metrics: Metrics) -> Table:
             "LPIPS",
         ),
         rows=(
-            ("degraded input", number(metrics.input_psnr_db, ".2f"), *empty),
+            ("degraded input", number(metrics.input_psnr_db, ".2f"), "–", *best27_input, *("–",) * 3),
             *(
                 (
                     _name(n),
@@ -121,27 +123,46 @@ def quality_table(metrics: Metrics) -> Table:
     )
 
 
-def response_table(metrics: Metrics) -> Table:
-    """How far and how evenly the output follows each slider."""
+def control_table(metrics: Metrics) -> Table:
+    """How each network obeys its sliders."""
     header = ["Network"]
     for axis in AXES:
-        header += [f"{axis} range", f"{axis} evenness"]
+        header += [f"{axis} gain (dB)", "of dense", "evenness"]
     rows = []
     for n in metrics.networks:
         row = [_name(n)]
         for axis in AXES:
-            answer = n.response.get(axis)
-            row += [number(answer.range, ".1f"), number(answer.evenness, ".2f")] if answer else [NOT_MEASURED] * 2
-        rows.append(tuple(row))
+            row += [number(n.gain_db[axis], ".2f"), percent(n.control[axis]), number(n.evenness[axis], ".2f")]
+        rows.append((*row, number(n.off_rms, ".2f")))
     return Table(
-        key="response",
-        title="Response of the sliders",
+        key="control",
+        title="Control",
         caption=(
-            "Range: RMS change of the output, in 8-bit steps, when a slider moves from 0 to 1 on a photo that "
-            "needs it. Evenness: 1 when equal moves change the output equally, 0.25 when it changes in a single one."
+            "Gain: PSNR over the input on photos degraded on that axis alone, middle and full level, true task vector; "
+            "of dense: as a share of the dense network's. Evenness: 1 when equal moves of the slider change the output "
+            "equally, 0.1 when it changes in a single one. Off: what all sliders at 0 change, RMS in 8-bit steps."
         ),
-        header=tuple(header),
+        header=(*header, "off"),
         rows=tuple(rows),
+    )
+
+
+def degradations_table(metrics: Metrics) -> Table:
+    """PSNR of every degradation of the grid, input, dense and picks side by side."""
+    names = [d.name.replace("_", " ").replace("qnone", "no JPEG") for d in degraded_grid()]
+    columns = [metrics.input_by_degradation_db, *(n.psnr_by_degradation_db for n in metrics.networks)]
+    clean = ("none", "clean", *(f"changed by {number(n.off_rms, '.2f')}" for n in metrics.networks))
+    rows = [(name, *(number(value, ".2f") for value in row)) for name, *row in zip(names, *columns, strict=True)]
+    return Table(
+        key="degradations",
+        title="Each degradation",
+        caption=(
+            "PSNR in dB, mean over the test photos, with the task vector of the true degradation: blur width in "
+            "pixels, noise in 8-bit steps, JPEG quality. The first row is a clean photo with all sliders at 0: the "
+            "largest change, RMS in 8-bit steps."
+        ),
+        header=("Degradation", "input", *(_name(n) for n in metrics.networks)),
+        rows=(clean, *rows),
     )
 
 

@@ -15,6 +15,7 @@ from pipeline.common.progress import Ticker, say
 from pipeline.report import (
     Machine,
     Metrics,
+    NetworkFigures,
     Profile,
     search_cost,
     trial_counts,
@@ -22,9 +23,18 @@ from pipeline.report import (
     write_report,
 )
 from pipeline.report.card import Origin
-from pipeline.report.measuring import CPU, Dense, Extracted, Measured
-from pipeline.report.networks import Subject, figures_of, load_extracted, load_test_photos, pictures_of, time_networks
-from pipeline.report.registration import register_network, weakest_slider
+from pipeline.report.measuring import CPU, Dense, Extracted, Measured, input_by_degradation
+from pipeline.report.networks import (
+    Subject,
+    control_of,
+    evenly,
+    figures_of,
+    load_extracted,
+    load_test_photos,
+    pictures_of,
+    time_networks,
+)
+from pipeline.report.registration import register_network
 from pipeline.stages.runner import Context, Stage, main
 from pipeline.tracking import last_run_id
 from pipeline.tracking.facts import run_facts
@@ -99,7 +109,6 @@ def register(
             dataset_sha256=metrics.profile.dataset_sha256,
             difference=largest_difference(load_masked(subject.masked), extracted, grid_tasks()),
             dense_psnr_db=metrics.dense_psnr_db,
-            weakest_slider=weakest_slider(picks[0].response, metrics.dense.response),
         )
         pictures = pictures_of(subject.name, network, shown, context.params.eval.seed)
         made = register_network(
@@ -123,7 +132,7 @@ def work(context: Context) -> None:
     selected = read_json(root / SELECTED_FILE, again + "select")
     trials = read_json(root / TRIALS_FILE, again + "search")
     photos = load_test_photos(root)
-    picks = {pick["name"]: pick for pick in selected["picks"]}
+    picks = {pick["name"]: pick for pick in selected["picks"] if (root / PRUNED / pick["name"]).is_dir()}
     same = first_of_each_trial(picks)
     subjects = subjects_of(root, picks, list(dict.fromkeys(same.values())))
     dense_weights = root / TUNED / DENSE / WEIGHTS
@@ -132,12 +141,14 @@ def work(context: Context) -> None:
     device = pick_device(params.train.device)
     scored = networks if device == CPU else load_networks(dense_weights, subjects, device)
     by_name: dict[str, Subject | None] = {DENSE: None, **{subject.name: subject for subject in subjects}}
-    figures = {}
+    figures: dict[str, NetworkFigures] = {}
     ticker = Ticker("benchmark quality", len(networks), every=0)
     for done, (name, network) in enumerate(scored.items(), 1):
-        figures[name] = figures_of(by_name[name], network, params, photos, cells[name], device)
+        dense = control_of(figures[DENSE]) if figures else None
+        figures[name] = figures_of(by_name[name], network, params, photos, cells[name], device, dense)
         ticker.at(done, f"{name}  {figures[name].psnr_db:.2f} dB")
     shown = next(iter(picks))
+    scored_crops = evenly(photos.crops, params.benchmark.best_of_27_crops or len(photos.crops))
     manifest = read_json(root / CLEAN / "manifest.json")
 
     metrics = Metrics(
@@ -157,7 +168,9 @@ def work(context: Context) -> None:
         ),
         input_psnr_db=input_psnr(photos.crops),
         dense_psnr_db=figures[DENSE].psnr_db,
-        dense_valid_psnr_db=read_json(root / TUNED / FIGURES)[DENSE],
+        dense_valid_psnr_db=read_json(root / TUNED / FIGURES)[DENSE]["psnr_db"],
+        input_best27_psnr_db=input_psnr(scored_crops),
+        input_by_degradation_db=input_by_degradation(photos.crops),
         hypervolume=selected["hypervolume"],
         trials=trial_counts(trials["trials"]),
         dense=figures[DENSE],

@@ -69,12 +69,15 @@ def work(context: Context) -> None:
         for place in jobs:
             (folder / place).mkdir()
         tuned = dict(zip(jobs, run_all(list(jobs.values()), context.params.finetune.processes), strict=True))
-        figures = {place: result.psnr_db for place, result in tuned.items()}
+        dense = tuned[DENSE].control
+        figures = {
+            place: {"psnr_db": result.psnr_db, **result.control.beside(dense)} for place, result in tuned.items()
+        }
         for place, job in jobs.items():
-            say(f"{job.label}  validation {figures[place]:.2f} dB")
+            say(f"{job.label}  validation {figures[place]['psnr_db']:.2f} dB")
         atomic_write_json(folder / FIGURES, figures)
     forget(context.root, "finetune", [job.checkpoint for job in jobs.values()])
-    context.run.metrics({f"psnr_db_{place}": value for place, value in figures.items()})
+    context.run.metrics({f"psnr_db_{place}": float(found["psnr_db"]) for place, found in figures.items()})
     context.run.json({place: result.curve for place, result in tuned.items()}, "curves.json")
 
 

@@ -6,7 +6,6 @@ import torch
 
 from pipeline.common.datasets import load_eval_photos, load_pack
 from pipeline.common.files import atomic_write_json, fresh_folder, sha256_file
-from pipeline.common.keys import responses_to_json
 from pipeline.common.layout import EVAL, FIGURES, SUPERNET, TRAIN_PIXELS, WEIGHTS
 from pipeline.common.progress import say
 from pipeline.stages.runner import Context, Stage, main
@@ -15,7 +14,8 @@ from tatsnet.method.checkpoint import save_dense
 from tatsnet.method.engine import training_batches
 from tatsnet.method.training import train_dense
 from tatsnet.network.supernet import SuperNetwork
-from tatsnet.quality.evaluation import input_psnr, oracle_psnr, response
+from tatsnet.quality.control import measure_control
+from tatsnet.quality.evaluation import input_psnr, oracle_psnr
 from tatsnet.timing.measure import threads
 
 
@@ -39,7 +39,7 @@ def work(context: Context) -> None:
     figures = {
         "input_psnr_db": input_psnr(valid),
         "psnr_db": oracle_psnr(network, valid, device),
-        "response": responses_to_json(response(network, valid, device)),
+        "control": measure_control(network, valid, device).to_json(),
     }
     with fresh_folder(context.root / SUPERNET) as folder:
         save_dense(folder / WEIGHTS, network, {"iterations": str(iterations)})

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipeline.common.datasets import load_eval_photos, load_pack
 from pipeline.common.files import atomic_write_json, fresh_folder, read_json, sha256_file
-from pipeline.common.keys import code_version, key_of, responses_from_json
+from pipeline.common.keys import code_version, key_of
 from pipeline.common.layout import (
     CLEAN,
     EVAL,
@@ -37,6 +38,7 @@ from pipeline.search.trial.trial import Job
 from pipeline.stages.runner import Context, Stage, main
 from tatsnet.method.checkpoint import load_dense
 from tatsnet.network.architecture import NetworkConfig
+from tatsnet.quality.control import Control
 from tatsnet.timing.cells import machine
 from tatsnet.timing.latency_model import LatencyTable, dense_ms
 
@@ -91,7 +93,7 @@ def make_job(context: Context, latency: LatencyTable | None = None) -> Job:
         pack=load_pack(context.root / TRAIN_PIXELS),
         valid=tuple(load_eval_photos(context.root / EVAL / "valid")),
         warm=load_dense(context.root / SUPERNET / WEIGHTS).state_dict(),
-        dense_response=responses_from_json(figures["response"]),
+        dense=Control.from_json(figures["control"]),
         gpus=params.search.resources.gpus_per_trial,
         cpus=params.search.resources.cpus_per_trial,
         latency=latency,
@@ -117,9 +119,10 @@ def collect(
         {
             "schema": 1,
             "study": study,
-            "dense": {name: figures[name] for name in ("psnr_db", "input_psnr_db", "response")},
+            "dense": {name: figures[name] for name in ("psnr_db", "input_psnr_db", "control")},
             "iterations": search.schedule.iterations,
             "objectives": search.objectives,
+            "control": asdict(search.control),
             "latency": latency_facts(latency, context.params.network) if latency else None,
             "under_way": list(ledger.under_way.values()),
             "trials": rows,
@@ -183,10 +186,9 @@ def search(context: Context, ledger: Ledger, study: str, state: Path) -> None:
     job = make_job(context, latency)
     dense = read_json(context.root / SUPERNET / FIGURES)
     config = context.params.search
-    live = LiveSearch(context.tracker, context.run, study, list(config.objectives), dense, state)
+    live = LiveSearch(context.tracker, context.run, study, list(config.objectives), dense, config.control, state)
     live.begin(ledger.records())
-    ranges = {axis: answer.range for axis, answer in job.dense_response.items()}
-    reporter = Reporter(context.tracker, context.run, config, study, ledger, spending, ranges, live)
+    reporter = Reporter(context.tracker, context.run, config, study, ledger, spending, live)
     try:
         run_search(config, job, ledger, state, store, spending, reporter)
     finally:

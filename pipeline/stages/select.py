@@ -8,60 +8,55 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import atomic_write_json, read_json
 from pipeline.common.layout import SELECTED_FILE, STATE, TRIALS_FILE
 from pipeline.common.progress import say
-from pipeline.config import SelectConfig
+from pipeline.config import ControlLimits, SelectConfig
 from pipeline.search.driver.live import front_of, keep_page, other_fronts
-from pipeline.search.study.front_view import search_of
-from pipeline.search.study.pareto import COSTS, RULES, Candidate, budget_name, hypervolume, pareto_set, under_budget
+from pipeline.search.study.front_view import candidate_of, search_of
+from pipeline.search.study.pareto import (
+    COSTS,
+    RULES,
+    Candidate,
+    budget_name,
+    disobedience,
+    hypervolume,
+    pareto_set,
+    under_budget,
+)
 from pipeline.stages.runner import Context, Stage, main
 from pipeline.tracking import FRONT_PAGE, last_run_id, mark_pareto, pareto_view
 from pipeline.tracking.keys import TRIAL_STAGE
-from tatsnet.quality.evaluation import DEAD_RANGE
 
 UNITS = {"flops": "FLOPs", "latency": "time"}
 """What the first objective is called on the terminal."""
 
 
-def weakest_slider(found: dict[str, Any], dense: dict[str, Any]) -> float:
-    """How far the output follows a network's weakest slider, as a share of the dense network's."""
-    return min(found[axis]["range"] / max(dense[axis]["range"], DEAD_RANGE) for axis in found)
-
-
-def candidates(trials: list[dict[str, Any]], dense: dict[str, Any], objectives: list[str]) -> list[Candidate]:
-    """The trials that may be picked: finished and healthy.
+def choose(config: SelectConfig, front: list[Candidate], unit: str = "FLOPs") -> list[tuple[str, Candidate]]:
+    """The picks of a front, by name.
 
     Args:
-        dense: the dense network's response to each slider.
-        objectives: the costs that the search minimised.
-    """
-    return [
-        Candidate(
-            number=trial["number"],
-            psnr_db=trial["metrics"]["psnr_db"],
-            costs=tuple(trial["metrics"][COSTS[cost]] for cost in objectives),
-            response=weakest_slider(trial["metrics"]["response"], dense),
-        )
-        for trial in trials
-        if trial["state"] == "finished"
-    ]
-
-
-def choose(config: SelectConfig, usable: list[Candidate], unit: str = "FLOPs") -> list[tuple[str, Candidate]]:
-    """The picks of the candidates, by name; those whose sliders all answer come first.
-
-    Args:
+        front: feasible trials, at least one.
         unit: of the first cost, for the terminal.
     """
-    everybody = pareto_set(usable)
-    answering = pareto_set([c for c in usable if c.response >= config.response]) or everybody
-    picks: list[tuple[str, Candidate]] = [(rule, RULES[rule](answering)) for rule in config.picks]
+    picks: list[tuple[str, Candidate]] = [(rule, RULES[rule](front)) for rule in config.picks]
     for budget in config.budgets:
-        cheap = under_budget(answering, budget)
+        cheap = under_budget(front, budget)
         if cheap.cost > budget:
-            cheap = under_budget(everybody, budget)
-        if cheap.cost > budget:
-            say(f"select  WARNING no trial within {budget:.0%} of the dense {unit}: the cheapest is taken")
+            say(
+                f"select  WARNING no trial that obeys its sliders is within {budget:.0%} of the dense {unit}: "
+                "the cheapest is taken"
+            )
         picks.append((budget_name(budget), cheap))
     return picks
+
+
+def nobody_obeys(usable: list[Candidate], data: dict[str, Any]) -> str:
+    """What to say when no finished trial is feasible: the one that misses least, and what to do."""
+    least = min(usable, key=lambda candidate: max(candidate.violations))
+    figures = next(trial["metrics"] for trial in data["trials"] if trial["number"] == least.number)
+    return (
+        f"none of {len(usable)} finished trials obeys its sliders (search.control in params.yaml). The nearest is "
+        f"trial {least.number}: {disobedience(figures, ControlLimits(**data['control']))}. Search with smaller lambda1 "
+        "or lambda2, with more search.method.specific_points or more trials, or lower search.control"
+    )
 
 
 def show_in_tracker(
@@ -84,7 +79,7 @@ def show_in_tracker(
         front,
         study=data["study"],
         run_id=parent,
-        dense={axis: answer["range"] for axis, answer in dense["response"].items()},
+        limits=ControlLimits(**data["control"]),
         cost=COSTS[objectives[0]],
         runs={number: run.id for number, run in trials.items()},
         picks=names,
@@ -98,28 +93,31 @@ def work(context: Context) -> None:
     data = read_json(context.root / TRIALS_FILE, "run the stage again: dvc repro --force search")
     objectives = data.get("objectives", ["flops"])
     unit = UNITS[objectives[0]]
-    usable = candidates(data["trials"], data["dense"]["response"], objectives)
+    limits = ControlLimits(**data["control"])
+    rows = (candidate_of(trial, objectives, limits) for trial in data["trials"])
+    usable = [candidate for candidate in rows if candidate]
     if not usable:
         raise UserError(
             f"{TRIALS_FILE} holds no finished trial: look at the reasons there, then dvc repro --force search"
         )
     front = pareto_set(usable)
+    if not front:
+        raise UserError(nobody_obeys(usable, data))
     variants = {trial["number"]: trial["variant"] for trial in data["trials"]}
     picks = []
-    for name, chosen in choose(context.params.select, usable, unit):
+    for name, chosen in choose(context.params.select, front, unit):
         picks.append({"name": name, "trial": chosen.number, "variant": variants[chosen.number]})
         say(f"select  {name}: trial {chosen.number}, {chosen.psnr_db:.2f} dB at {chosen.cost:.1%} of the dense {unit}")
-        if chosen.response < context.params.select.response:
-            say(f"select  WARNING {name}: its weakest slider moves {chosen.response:.1%} of what the dense one's does")
     volume = hypervolume(front, data["dense"]["input_psnr_db"])
     numbers = [candidate.number for candidate in front]
     atomic_write_json(
         context.root / SELECTED_FILE,
         {"schema": 1, "pareto": numbers, "hypervolume": volume, "picks": picks},
     )
-    context.run.metrics({"hypervolume": volume, "front": len(front)})
+    feasible = sum(candidate.feasible for candidate in usable)
+    context.run.metrics({"hypervolume": volume, "front": len(front), "feasible": feasible})
     context.run.artifact(context.root / SELECTED_FILE)
-    said = f"{len(front)} of {len(usable)} trials on the front, hypervolume {volume:.3f}"
+    said = f"{feasible} of {len(usable)} trials obey, {len(front)} on the front, hypervolume {volume:.3f}"
     show_in_tracker(context, data, numbers, picks, said)
     say(f"select  {said}")
 

@@ -5,7 +5,7 @@ A job names files and plain values only, so that it can be sent to a fresh proce
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context
@@ -21,7 +21,8 @@ from tatsnet.method.engine import training_batches
 from tatsnet.method.objective import Variant
 from tatsnet.method.settings import TrainConfig
 from tatsnet.method.training import finetune, train_dense
-from tatsnet.quality.evaluation import oracle_psnr
+from tatsnet.quality.control import Control, measure_control
+from tatsnet.quality.evaluation import EvalPhoto, Restore, oracle_psnr
 
 SEED_OFFSET = 1000
 """Batches of this stage differ from those of pretrain and search."""
@@ -55,9 +56,10 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """What came of a job: validation PSNR in dB, and the curve."""
+    """What came of a job: validation PSNR in dB, how it obeys its sliders there, and the curve."""
 
     psnr_db: float
+    control: Control
     curve: Curve
 
 
@@ -78,13 +80,18 @@ def run(job: Job) -> Tuned:
         training = train_dense(network, ready, job.iterations, job.config, device, checkpoint.state)
         curve = follow(job.label, training, job.iterations, checkpoint, training.state)
         save_dense(job.target, network, {"iterations": str(job.iterations)})
-        return Tuned(psnr_db=oracle_psnr(network, valid, device), curve=curve)
+        return _measured(network, valid, device, curve)
     model = load_masked(job.weights)
     training = finetune(model, ready, job.iterations, job.config, device, checkpoint.state)
     curve = follow(job.label, training, job.iterations, checkpoint, training.state)
     gamma, variant = model.consensus.gamma, job.variant
     save_masked(job.target, model, gamma=gamma, sharing=variant.shares, meta={"variant": variant.value})
-    return Tuned(psnr_db=oracle_psnr(model, valid, device), curve=curve)
+    return _measured(model, valid, device, curve)
+
+
+def _measured(network: Restore, valid: Sequence[EvalPhoto], device: torch.device, curve: Curve) -> Tuned:
+    control = measure_control(network, valid, device)
+    return Tuned(psnr_db=oracle_psnr(network, valid, device), control=control, curve=curve)
 
 
 def _stream(job: Job, begin: int, device: torch.device) -> Iterable[Batch]:

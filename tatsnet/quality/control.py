@@ -52,6 +52,11 @@ class Control:
         """By axis, the gain as a share of the dense network's; below 0 where it does harm."""
         return {axis: gain / max(dense.gain_db[axis], LEAST_GAIN_DB) for axis, gain in self.gain_db.items()}
 
+    def beside(self, dense: Control) -> dict[str, Any]:
+        """As plain values, with `control`, the shares of the dense network's gain, and `weakest_slider`, the least."""
+        shares = self.shares(dense)
+        return {**self.to_json(), "control": shares, "weakest_slider": min(shares.values())}
+
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return {"gain_db": dict(self.gain_db), "evenness": dict(self.evenness), "off_rms": self.off_rms}

@@ -1,11 +1,10 @@
-"""How well and how evenly a network restores: oracle task vector, best of 27 effects, response of each slider.
+"""Degraded photos to measure on, and how well a network restores them by the oracle task vector.
 
 Shapes: B batch, C colours, H height, W width, D degradation types (3).
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,18 +13,11 @@ import torch
 from torch import Tensor
 
 from tatsnet.data.degradation import Degradation, Image, degrade, evaluation_grid
-from tatsnet.network.tasks import AXES, Task
+from tatsnet.network.tasks import Task
 from tatsnet.quality.metrics import psnr
 
 Restore = Callable[[Tensor, Tensor], Tensor]
 """image B x 3 x H x W in [0, 1], task B x 3 -> restored B x 3 x H x W."""
-
-FULL = (Degradation(blur=4), Degradation(noise=50), Degradation(quality=10))
-"""Each axis degraded in full, the others not at all."""
-
-STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
-DEAD_RANGE = 0.1
-"""A slider that moves the output by less than this (RMS, 8-bit steps) from end to end is dead: nobody would see it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,19 +27,6 @@ class EvalPhoto:
     name: str
     clean: Image
     degraded: tuple[Image, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Response:
-    """How the output follows one slider from 0 to 1.
-
-    Attributes:
-        range: RMS difference between the two ends, in 8-bit steps.
-        evenness: (sum of steps)^2 / (n x sum of squared steps) over equal moves of the slider: 1 is even, 1/n a jump.
-    """
-
-    range: float
-    evenness: float
 
 
 def degraded_grid() -> tuple[Degradation, ...]:
@@ -125,26 +104,3 @@ def oracle_psnr(restore: Restore, photos: Sequence[EvalPhoto], device: torch.dev
     """Mean PSNR with the oracle task vector, dB."""
     scores = [psnr(out, p.clean) for p, outs in oracle_outputs(restore, photos, device) for out in outs]
     return float(np.mean(scores))
-
-
-def response(restore: Restore, photos: Sequence[EvalPhoto], device: torch.device) -> dict[str, Response]:
-    """How each slider moves the output on inputs that need it (that axis degraded in full, the others not at all)."""
-    result = {}
-    for axis, name in enumerate(AXES):
-        index = degraded_grid().index(FULL[axis])
-        tasks = [tuple(step if d == axis else 0.0 for d in range(3)) for step in STEPS]
-        moves, ends = [], []
-        for photo in photos:
-            outs = restore_all(restore, [photo.degraded[index]] * len(STEPS), tasks, device)  # type: ignore[arg-type]
-            moves.append([rms(b, a) for a, b in itertools.pairwise(outs)])
-            ends.append(rms(outs[-1], outs[0]))
-        steps = np.mean(moves, axis=0)
-        squares = float((steps**2).sum())
-        even = float(steps.sum()) ** 2 / (len(steps) * squares) if squares else 0.0
-        result[name] = Response(range=float(np.mean(ends)), evenness=even)
-    return result
-
-
-def rms(a: Image, b: Image) -> float:
-    """Root of the mean squared difference, 8-bit steps."""
-    return float(np.sqrt(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)))

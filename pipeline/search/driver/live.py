@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.common.files import atomic_write_text
+from pipeline.config import ControlLimits
 from pipeline.report.front import Front, Search, front_page
 from pipeline.search.driver.observer import Asked, End
 from pipeline.search.study.front_view import candidate_of, earlier_search, search_of
@@ -30,7 +31,8 @@ class LiveSearch:
     Args:
         study: its key.
         objectives: the costs that it minimises.
-        dense: the dense network's figures: `psnr_db`, `input_psnr_db`, `response`.
+        dense: the dense network's figures: `psnr_db`, `input_psnr_db`.
+        limits: what a trial must do to be feasible.
         folder: where the page is kept.
         clock: seconds that only grow.
     """
@@ -42,12 +44,13 @@ class LiveSearch:
         study: str,
         objectives: list[str],
         dense: Mapping[str, Any],
+        limits: ControlLimits,
         folder: Path,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tracker, self._run, self._study, self._objectives = tracker, run, study, objectives
         self._dense, self._page, self._clock = dense, folder / FRONT_PAGE, clock
-        self._ranges = {axis: answer["range"] for axis, answer in dense["response"].items()}
+        self._limits = limits
         self._rows: dict[int, dict[str, Any]] = {}
         self._runs: dict[int, str] = {}
         self._front: list[Candidate] = []
@@ -61,7 +64,7 @@ class LiveSearch:
         self._runs |= {int(run.tags["number"]): run.id for run in known}
         for row in records:
             self._rows[row["number"]] = dict(row)
-        usable = [candidate_of(row, self._objectives, self._ranges) for row in self._rows.values()]
+        usable = [candidate_of(row, self._objectives, self._limits) for row in self._rows.values()]
         self._front = pareto_set([candidate for candidate in usable if candidate])
         front = {candidate.number for candidate in self._front}
         mark_pareto(self._tracker, known, {self._runs[number] for number in front if number in self._runs})
@@ -84,7 +87,7 @@ class LiveSearch:
             **asked.point.to_json(),
             "metrics": dict(record),
         }
-        candidate = candidate_of(row, self._objectives, self._ranges)
+        candidate = candidate_of(row, self._objectives, self._limits)
         if candidate is None:
             return
         before = {one.number for one in self._front}
@@ -113,7 +116,7 @@ class LiveSearch:
             [candidate.number for candidate in self._front],
             study=self._study,
             run_id=self._run.id,
-            dense=self._ranges,
+            limits=self._limits,
             cost=COSTS[self._objectives[0]],
             runs={number: self._tracker.run(run_id).id for number, run_id in self._runs.items()},
         )

@@ -13,13 +13,14 @@ from pipeline.search.driver.budget import Spending
 from pipeline.search.driver.estimate import Estimate
 from pipeline.search.driver.live import LiveSearch
 from pipeline.search.driver.observer import Asked, End
-from pipeline.search.study.front_view import weakest_slider
 from pipeline.search.study.ledger import Ledger
+from pipeline.search.study.pareto import disobedience
 from pipeline.tracking import Run, Status, Tracker
 from pipeline.tracking.keys import NOTE, TRIAL_STAGE
 
 STATUS: dict[End, Status] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "put down": "KILLED"}
-RESPONSES = ("range", "evenness")
+BY_AXIS = ("control", "gain_db", "evenness")
+"""Figures of a trial that have a value for each axis."""
 
 
 class Reporter:
@@ -30,7 +31,6 @@ class Reporter:
         study: its key.
         ledger: counts the trials.
         spending: counts the money.
-        dense: the range of the dense network's answer to each slider.
         live: shows the whole search; None shows nothing of it.
     """
 
@@ -42,10 +42,9 @@ class Reporter:
         study: str,
         ledger: Ledger,
         spending: Spending,
-        dense: Mapping[str, float],
         live: LiveSearch | None = None,
     ) -> None:
-        self._tracker, self._run, self._study, self._dense = tracker, run, study, dense
+        self._tracker, self._run, self._study, self._limits = tracker, run, study, config.control
         self._ledger, self._spending, self._live = ledger, spending, live
         self._runs: dict[int, Run] = {}
         self._waiting: set[int] = set()
@@ -107,14 +106,15 @@ class Reporter:
     def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:
         run = self._runs.pop(asked.number, None) or self._run_of(asked)
         numbers = {name: float(value) for name, value in record.items() if isinstance(value, int | float)}
-        answers = record.get("response", {})
-        numbers |= {f"response_{axis}_{n}": answers[axis][n] for axis in answers for n in RESPONSES}
-        numbers["weakest_slider"] = weakest_slider(record, self._dense)  # NaN is left out
+        for name in BY_AXIS:
+            numbers |= {f"{name}_{axis}": value for axis, value in record.get(name, {}).items()}
         run.metrics(numbers)
-        card = trial_card(asked.number, self._study, asked.point.to_json(), record, end, reason, self._dense)
+        disobeys = disobedience(record, self._limits) if end == "finished" else ""
+        card = trial_card(asked.number, self._study, asked.point.to_json(), record, end, reason or disobeys)
         run.tags({"state": end, "reason": reason or "", NOTE: card})
         run.finish(STATUS[end])
         said = end if reason is None else f"{end.upper() if end == 'failed' else end}: {reason}"
+        said += f", infeasible: {disobeys}" if disobeys else ""
         counts = end in ("finished", "stopped")  # the ledger is told after this
         self._estimate.ended(asked.number, float(record.get("iterations", 0.0)), counts=counts)
         done = self._ledger.done + counts

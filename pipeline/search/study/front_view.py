@@ -6,27 +6,16 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pipeline.config import ControlLimits
 from pipeline.report.front import AXES, Other, Point, Search, State
-from pipeline.search.study.pareto import COSTS, Candidate
+from pipeline.search.study.pareto import COSTS, Candidate, disobedience, violations
 from pipeline.tracking import Found
-from tatsnet.quality.evaluation import DEAD_RANGE
 
 TUNED = ("lambda1", "lambda2", "gamma")
 
 
-def weakest_slider(figures: Mapping[str, Any], dense: Mapping[str, float]) -> float:
-    """How far the output follows a network's weakest slider, as a share of the dense network's; NaN where unknown.
-
-    Args:
-        figures: a trial's `metrics`.
-        dense: the range of the dense network's answer to each slider.
-    """
-    answers = figures.get("response", {})
-    return min((answers[axis]["range"] / max(dense[axis], DEAD_RANGE) for axis in answers), default=math.nan)
-
-
-def candidate_of(row: Mapping[str, Any], objectives: Iterable[str], dense: Mapping[str, float]) -> Candidate | None:
-    """A trial that may stand on the front; None for one that failed, was stopped or still runs."""
+def candidate_of(row: Mapping[str, Any], objectives: Iterable[str], limits: ControlLimits) -> Candidate | None:
+    """A finished trial, which may stand on the front; None for one that failed, was stopped or still runs."""
     figures = row["metrics"]
     if row["state"] != "finished":
         return None
@@ -34,7 +23,7 @@ def candidate_of(row: Mapping[str, Any], objectives: Iterable[str], dense: Mappi
         number=row["number"],
         psnr_db=figures["psnr_db"],
         costs=tuple(figures[COSTS[cost]] for cost in objectives),
-        response=weakest_slider(figures, dense),
+        violations=violations(figures, limits),
     )
 
 
@@ -44,7 +33,7 @@ def search_of(
     *,
     study: str,
     run_id: str,
-    dense: Mapping[str, float],
+    limits: ControlLimits,
     cost: str,
     runs: Mapping[int, str],
     picks: Mapping[int, str] | None = None,
@@ -54,7 +43,7 @@ def search_of(
     Args:
         rows: its trials.
         front: numbers of those on the front.
-        dense: the range of the dense network's answer to each slider.
+        limits: of the search: a trial that violates them is shown as infeasible, with the reason.
         cost: the figure that the search minimises; a trial without it is listed below the chart.
         runs: each trial's run in MLflow.
         picks: the rules that picked a trial.
@@ -64,8 +53,9 @@ def search_of(
         number, figures = row["number"], row["metrics"]
         run = runs.get(number, "")
         if row["state"] in ("finished", "failed") and {"psnr_db", cost} <= set(figures):
-            state: State = "finished" if row["state"] == "finished" else "infeasible"
-            weakest = weakest_slider(figures, dense)
+            disobeys = disobedience(figures, limits) if "control" in figures else ""
+            state: State = "finished" if row["state"] == "finished" and not disobeys else "infeasible"
+            weakest = figures.get("weakest_slider", math.nan)
             points.append(
                 Point(
                     number=number,
@@ -78,7 +68,7 @@ def search_of(
                     point={name: row[name] for name in TUNED},
                     pick=(picks or {}).get(number, ""),
                     run_id=run,
-                    reason=row.get("reason") or "",
+                    reason=row.get("reason") or disobeys,
                 )
             )
         else:

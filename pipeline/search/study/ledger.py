@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline.common.errors import UserError
 from pipeline.common.sqlite import sqlite_uri
 from pipeline.config import SearchConfig
-from pipeline.search.study.pareto import COSTS
+from pipeline.search.study.pareto import CONSTRAINTS, COSTS, violations
 from pipeline.search.study.retry import Patience
 from pipeline.search.study.sampler import INFEASIBLE, POINT, Sampler
 from pipeline.search.study.space import Point
@@ -163,8 +163,11 @@ class Ledger:
         return self._scores[rung]
 
     def finish(self, number: int, record: dict[str, Any]) -> None:
-        """A healthy end: `record` holds `psnr_db` (maximised) and the objectives' `COSTS` (minimised)."""
+        """A healthy end: `record` holds its control, `psnr_db` (maximised) and the objectives' `COSTS` (minimised)."""
         self._set(number, _RECORD, record)
+        missed = violations(record, self._config.control)
+        self._patience(lambda _: self._storage.set_trial_system_attr(self._ids[number], CONSTRAINTS, missed))
+        self._sampler.constrain(number, missed)
         self._tell(
             number, TrialState.COMPLETE, [record["psnr_db"], *(record[COSTS[c]] for c in self._config.objectives)]
         )

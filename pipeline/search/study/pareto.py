@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import create_trial
 
+from pipeline.config import ControlLimits
+from tatsnet.network.tasks import AXES
+
 COSTS = {"flops": "flops_ratio_m27", "latency": "latency_ratio_m27"}
 """The figure of a trial that each of `search.objectives` minimises: at M = 27, as a share of dense."""
+
+
+CONSTRAINTS = "constraints"
+"""Optuna's own system attribute: what its samplers and its Pareto set take as violations, feasible at 0 or below."""
+
+
+def violations(figures: Mapping[str, Any], limits: ControlLimits) -> tuple[float, ...]:
+    """By how much a trial's figures miss each constraint: the gain of each axis, then `off_rms`; at most 0 holds it."""
+    gains = (limits.gain - figures["control"][axis] for axis in AXES)
+    return (*gains, figures["off_rms"] - limits.off_rms)
+
+
+def disobedience(figures: Mapping[str, Any], limits: ControlLimits) -> str:
+    """Why a network is infeasible, in words; empty where it holds every constraint."""
+    *short, changed = violations(figures, limits)
+    said = [
+        f"{axis} gains {figures['control'][axis]:.0%} of what the dense network's does, less than {limits.gain:.0%}"
+        for axis, missing in zip(AXES, short, strict=True)
+        if missing > 0
+    ]
+    if changed > 0:
+        said.append(f"all sliders at 0 change a photo by {figures['off_rms']:.2f} steps, more than {limits.off_rms:g}")
+    return "; ".join(said)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +50,18 @@ class Candidate:
         number: Optuna's.
         psnr_db: on the validation photos.
         costs: of the search's objectives, each as a share of dense; the rules act on the first.
-        response: of its weakest slider, as a share of the dense network's.
+        violations: of the constraints, see `violations`.
     """
 
     number: int
     psnr_db: float
     costs: tuple[float, ...]
-    response: float = 1.0
+    violations: tuple[float, ...] = ()
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it holds every constraint."""
+        return all(violation <= 0 for violation in self.violations)
 
     @property
     def cost(self) -> float:
@@ -38,14 +70,17 @@ class Candidate:
 
 
 def pareto_set(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Optuna's Pareto set (PSNR up, every cost down), by rising first cost."""
+    """Optuna's Pareto set of the feasible ones (PSNR up, every cost down), by rising first cost."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     costs = len(candidates[0].costs) if candidates else 1
     study = optuna.create_study(directions=[StudyDirection.MAXIMIZE, *[StudyDirection.MINIMIZE] * costs])
     for index, candidate in enumerate(candidates):
         values = [candidate.psnr_db, *candidate.costs]
         place: dict[str, BaseDistribution] = {"index": FloatDistribution(0, len(candidates))}
-        study.add_trial(create_trial(values=values, params={"index": float(index)}, distributions=place))
+        kept = {CONSTRAINTS: candidate.violations} if candidate.violations else {}
+        study.add_trial(
+            create_trial(values=values, params={"index": float(index)}, distributions=place, system_attrs=kept)
+        )
     best = [candidates[int(trial.params["index"])] for trial in study.best_trials]
     return sorted(best, key=lambda candidate: (candidate.cost, candidate.number))
 

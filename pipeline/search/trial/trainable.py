@@ -17,7 +17,7 @@ from ray import tune
 
 from pipeline.search.study.space import Point
 from pipeline.search.trial.store import Store, StoreAway
-from pipeline.search.trial.trial import Job, Trial, dead_slider
+from pipeline.search.trial.trial import Job, Trial
 from tatsnet.method.training import Diverged
 from tatsnet.system.allocator import keep_freed_memory
 
@@ -162,6 +162,4 @@ class SearchTrainable(tune.Trainable):
             pass
         record = trial.measure()
         ended = {"record": json.dumps(record, allow_nan=False)}
-        if reason := dead_slider(record["response"], self._job.dense_response):
-            ended["failed"] = reason
         return ended

@@ -22,7 +22,8 @@ from tatsnet.method.settings import MethodConfig, Schedule, TrainConfig
 from tatsnet.method.training import ITERATION, Progress, freeze, search
 from tatsnet.network.architecture import Architecture, NetworkConfig, dumps
 from tatsnet.network.flops import effect_cost
-from tatsnet.quality.evaluation import DEAD_RANGE, EvalPhoto, Response, oracle_psnr, response
+from tatsnet.quality.control import Control, measure_control
+from tatsnet.quality.evaluation import EvalPhoto, oracle_psnr
 from tatsnet.system.files import pack, unpack
 from tatsnet.timing.latency_model import LatencyTable, dense_ms, predict
 
@@ -44,7 +45,7 @@ class Job:
         pack: the training photos.
         valid: the validation crops.
         warm: weights of the dense super network.
-        dense_response: the dense network's answer to each slider.
+        dense: how the dense network obeys.
         latency: times of the layers, where latency is an objective.
     """
 
@@ -55,7 +56,7 @@ class Job:
     pack: PhotoPack
     valid: tuple[EvalPhoto, ...]
     warm: Mapping[str, torch.Tensor]
-    dense_response: Mapping[str, Response]
+    dense: Control
     gpus: float
     cpus: float
     latency: LatencyTable | None = None
@@ -131,14 +132,13 @@ class Trial:
         """The figures of the trained network on the validation crops."""
         self.model.eval()
         architecture = self.model.architecture(GRID)
-        answers = response(self.model, self.job.valid, self.device)
         return {
             **self._figures(self.model, architecture),
             "flops_ratio_m1": effect_cost(architecture, REFERENCE_SIDE, REFERENCE_SIDE, 1).ratio,
             "shared_layers_pct": architecture.shared_percent,
             "dead_points": dead_points(architecture.patterns, self.job.method.least_channels),
             "patterns": len(architecture.patterns),
-            "response": {axis: {"range": a.range, "evenness": a.evenness} for axis, a in answers.items()},
+            **measure_control(self.model, self.job.valid, self.device).beside(self.job.dense),
             **self.spent(),
         }
 
@@ -185,19 +185,3 @@ def latency_figures(table: LatencyTable | None, architecture: Architecture) -> d
 def dead_points(patterns: tuple[tuple[tuple[int, ...], ...], ...], floor: int) -> int:
     """Selection points that no task opens beyond the floor: nothing there depends on the search any more."""
     return sum(all(len(pattern[point]) <= floor for pattern in patterns) for point in range(len(patterns[0])))
-
-
-DEAD_SHARE = 0.02
-
-
-def dead_slider(found: Mapping[str, Any], dense: Mapping[str, Response]) -> str | None:
-    """Why a network no longer answers its sliders, or None.
-
-    A slider is dead when, from end to end, it moves the output by less than a fiftieth of what it moves the dense
-    network's, or by less than DEAD_RANGE.
-    """
-    for axis, answer in found.items():
-        least = max(DEAD_RANGE, DEAD_SHARE * dense[axis].range)
-        if answer["range"] < least:
-            return f"dead slider: {axis} moves the output by {answer['range']:.2f} 8-bit steps, at least {least:.2f}"
-    return None
