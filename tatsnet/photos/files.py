@@ -300,6 +300,6 @@ def _bytes_of(path: Path, photo: Photo) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error, without the objects that some decoders name."""
+    """The first line of an error; decoders that speak of objects of the program say nothing to a user."""
     line = (str(error).splitlines() or [""])[0]
-    return line if line and " object at 0x" not in line and " @" not in line else type(error).__name__
+    return line if line and " object" not in line and " @" not in line else "its data cannot be decoded"

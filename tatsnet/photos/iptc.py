@@ -28,12 +28,15 @@ def to_text(records: bytes) -> str:
 
 def from_text(text: str) -> bytes | None:
     """The records in such a text; None where it holds none."""
+    data = unwrapped(text)
+    return from_resources(data) if data[:4] == b"8BIM" else data or None
+
+
+def unwrapped(text: str) -> bytes:
+    """The bytes in such a text, of any kind; none where it is no such text."""
     found = re.fullmatch(r"\s*\w+\s+\d+\s+([0-9A-Fa-f\s]+)", text)
-    if found is None:
-        return None
-    digits = "".join(found[1].split())
-    data = bytes.fromhex(digits[: len(digits) // 2 * 2])
-    return from_resources(data) if data[:4] == b"8BIM" else data
+    digits = "".join(found[1].split()) if found else ""
+    return bytes.fromhex(digits[: len(digits) // 2 * 2])
 
 
 def from_resources(data: bytes) -> bytes | None:

@@ -16,6 +16,7 @@ from tatsnet.photos.jpeg_end import END, lacks_only_its_end
 from tatsnet.photos.metadata import Metadata, upright_xmp
 
 _MODES = {"L": "L", "RGB": "RGB", "RGBA": "RGBA", "RGBX": "RGB"}
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"quality": 95, "exact": True},
@@ -106,11 +107,17 @@ def _metadata(image: Image.Image) -> tuple[int, Metadata, list[str]]:
         except (ValueError, struct.error):
             orientation, block = 1, None
             unread.append("its EXIF block is damaged and was left out")
+    more = getattr(image, "n_frames", 1) - 1
+    if more:
+        unread.append(f"{more} further picture{'s' * (more > 1)} in it, such as a preview or a gain map, left out")
+    if any(body.startswith(_EXTENDED_XMP) for _, body in getattr(image, "applist", ())):
+        unread.append("the extended part of its XMP was left out")
     xmp, comment = info.get("xmp"), info.get("comment")
     resources = info.get("photoshop")
     records = resources.get(iptc.RESOURCE) if isinstance(resources, dict) else None
-    across, down = info.get("dpi") or (None, None)
-    resolution = exif.per_inch(across, down, None) or in_exif
+    across, down = info.get("jfif_density") or (None, None)  # Pillow's "dpi" is made up where there is none
+    unit = {1: 2, 2: 3}.get(info.get("jfif_unit", 0), 1)  # as EXIF counts them
+    resolution = exif.per_inch(across, down, unit) or in_exif
     metadata = Metadata(
         icc=info.get("icc_profile") or None,
         exif=block,

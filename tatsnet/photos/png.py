@@ -26,6 +26,7 @@ _COLOUR_TYPES = (0, 2, 3, 4, 6)
 _LEVEL = 3
 _XMP = b"XML:com.adobe.xmp"
 _COMMENT = "Comment"
+_EXIF_TEXTS = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 _INCH = 0.0254
 _TEXT_LIMIT = 64 * 2**20
 
@@ -106,31 +107,51 @@ def _is_extra(name: bytes) -> bool:
 
 def _metadata(extra: list[_Found], width: int, height: int) -> tuple[int, Metadata, list[str]]:
     """The orientation, what the chunks beside the pixels say, and the names of those that cannot be read."""
-    said, unread, orientation = Metadata(), [], 1
+    said, unread, block = Metadata(), [], None
     for chunk in extra:
         try:
             match chunk.name:
                 case b"iCCP":
                     said = replace(said, icc=_inflated(chunk.body[chunk.body.index(b"\0") + 2 :]))
                 case b"eXIf":
-                    block = chunk.body.removeprefix(exif.HEAD)
-                    orientation = exif.orientation(block)
-                    size = (height, width) if orientation > 4 else (width, height)
-                    said = replace(said, exif=exif.upright(block, size))
+                    block = _sound_exif(chunk.body)
                 case b"pHYs":
                     across, down, unit = struct.unpack(">IIB", chunk.body)
                     if unit == 1 and across and down:
                         said = replace(said, resolution=(across * _INCH, down * _INCH))
+                case name if name in TEXT_CHUNKS and chunk.body.startswith(_EXIF_TEXTS):
+                    block = block or _sound_exif(iptc.unwrapped(_profile(chunk)))
                 case name if name in TEXT_CHUNKS:
                     said = _with_text(said, chunk)
                 case name if name in COLOUR_CHUNKS:
                     said = replace(said, chunks=(*said.chunks, (name, chunk.body)))
         except (ValueError, IndexError, struct.error, zlib.error):
             unread.append(chunk.name.decode("ascii"))
-    resolution = said.resolution or (exif.resolution(said.exif) if said.exif is not None else None)
-    if resolution and orientation > 4:
-        resolution = resolution[::-1]
-    return orientation, replace(said, resolution=resolution), unread
+    if block is None:
+        return 1, said, unread
+    orientation = exif.orientation(block)
+    resolution = said.resolution or exif.resolution(block)
+    if orientation > 4:
+        width, height = height, width
+        resolution = resolution and resolution[::-1]
+    return orientation, replace(said, exif=exif.upright(block, (width, height)), resolution=resolution), unread
+
+
+def _sound_exif(data: bytes) -> bytes:
+    """An EXIF block that can be made upright.
+
+    Raises:
+        ValueError, struct.error: it cannot.
+    """
+    block = data.removeprefix(exif.HEAD)
+    exif.upright(block, (1, 1))
+    return block
+
+
+def _profile(chunk: _Found) -> str:
+    """The text of a profile that ImageMagick has written as hexadecimal digits."""
+    rest = chunk.body.partition(b"\0")[2]
+    return (_inflated(rest[1:]) if chunk.name == b"zTXt" else rest).decode("latin-1")
 
 
 def _with_text(said: Metadata, chunk: _Found) -> Metadata:
@@ -140,8 +161,7 @@ def _with_text(said: Metadata, chunk: _Found) -> Metadata:
         packet = rest[2:].split(b"\0", 2)[2]
         return replace(said, xmp=upright_xmp(_inflated(packet) if rest[0] == 1 else packet))
     if key == iptc.RAW_PROFILE.encode():
-        text = _inflated(rest[1:]) if chunk.name == b"zTXt" else rest
-        return replace(said, iptc=iptc.from_text(text.decode("latin-1")))
+        return replace(said, iptc=iptc.from_text(_profile(chunk)))
     if key == _COMMENT.encode() and chunk.name == b"tEXt" and said.comment is None:
         return replace(said, comment=rest)
     return replace(said, chunks=(*said.chunks, (chunk.name, chunk.body)))

@@ -253,6 +253,35 @@ def test_the_resolution_turns_with_the_photo(tmp_path: Path) -> None:
     assert read_photo(tmp_path / "a.jpg").metadata.resolution == (150, 300)
 
 
+@pytest.mark.parametrize("key", ["Raw profile type exif", "Raw profile type APP1"])
+def test_exif_that_an_editor_wrote_as_text_counts(key: str, tmp_path: Path) -> None:
+    block = b"Exif\0\0" + exif_block()
+    digits = block.hex()
+    info = PngInfo()
+    info.add_text(key, f"\nexif\n{len(block):8}\n{digits[:72]}\n{digits[72:]}\n", zip=True)
+    picture().save(tmp_path / "a.png", pnginfo=info)
+    photo = read_photo(tmp_path / "a.png")
+    assert photo.rgb_HWC.shape == (WIDTH, HEIGHT, 3)
+    write_photo(tmp_path / "b.jpg", photo, photo.rgb_HWC)
+    assert exif_of(tmp_path / "b.jpg")[271] == "Camera & Co"
+
+
+@pytest.mark.parametrize(("kind", "name"), [("JPEG", "a.jpg"), ("PNG", "a.png"), ("TIFF", "a.tif"), ("WEBP", "a.webp")])
+def test_no_resolution_is_made_up(kind: str, name: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    picture().save(tmp_path / name, kind, exif=exif)
+    assert read_photo(tmp_path / name).metadata.resolution is None
+
+
+def test_what_a_jpeg_holds_beyond_one_picture_is_told(tmp_path: Path) -> None:
+    picture().save(tmp_path / "two.jpg", "MPO", save_all=True, append_images=[picture()])
+    assert "1 further picture in it" in read_photo(tmp_path / "two.jpg").notes[0]
+    body = b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 40 + b"<x/>"
+    picture().save(tmp_path / "a.jpg", extra=b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body, xmp=XMP)
+    assert read_photo(tmp_path / "a.jpg").notes == ("the extended part of its XMP was left out",)
+
+
 def test_a_webp_says_the_resolution_in_its_exif(tmp_path: Path) -> None:
     picture().save(tmp_path / "a.png", dpi=(300, 300))
     photo = read_photo(tmp_path / "a.png")
