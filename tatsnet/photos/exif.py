@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -129,23 +130,29 @@ def tags(block: bytes) -> dict[int, Any]:
         ValueError: the block cannot be read, or not be written as a TIFF file's directory.
     """
     try:
-        exif = Image.Exif()
-        exif.load(block)
-        for inner in (IFD.Exif, IFD.GPSInfo):
-            if inner in exif:
-                found = exif.get_ifd(inner)
-                if IFD.Interop in found:
-                    found[IFD.Interop] = exif.get_ifd(IFD.Interop)
-                _keep_letters(found)
-                exif[inner] = found
-        _keep_letters(exif)
-        found = {tag: value for tag, value in exif.items() if value != {}}
-        directory = ImageFileDirectory_v2(b"II*\0\x08\0\0\0")
-        directory.update(found)
-        directory.tobytes(8)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = _loaded_tags(block)
+            directory = ImageFileDirectory_v2(b"II*\0\x08\0\0\0")
+            directory.update(found)
+            directory.tobytes(8)
     except Exception as error:  # blocks that editors write are broken in every imaginable way
         raise ValueError(f"the EXIF block cannot be written as TIFF tags ({error})") from error
     return found
+
+
+def _loaded_tags(block: bytes) -> dict[int, Any]:
+    exif = Image.Exif()
+    exif.load(block)
+    for inner in (IFD.Exif, IFD.GPSInfo):
+        if inner in exif:
+            found = exif.get_ifd(inner)
+            if IFD.Interop in found:
+                found[IFD.Interop] = exif.get_ifd(IFD.Interop)
+            _keep_letters(found)
+            exif[inner] = found
+    _keep_letters(exif)
+    return {tag: value for tag, value in exif.items() if value != {}}
 
 
 def _keep_letters(tags: Image.Exif | dict[int, object]) -> None:

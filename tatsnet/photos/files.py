@@ -6,7 +6,6 @@ Shape suffixes: H height, W width, C channels (1 grey, 2 grey + alpha, 3 RGB, 4 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -18,6 +17,7 @@ from PIL import Image
 from tatsnet.photos import jpeg_webp, png, tiff
 from tatsnet.photos.decoded import BYTES_PER_PIXEL, MAX_PIXELS, TOO_LARGE, Decoded, UnsupportedImageError
 from tatsnet.photos.metadata import Metadata, fitted
+from tatsnet.photos.pixels import bands, to_uint8, upright
 from tatsnet.photos.targets import FORMATS, PhotoError, check_target, write_target
 from tatsnet.photos.tiff_pages import RAW, RAW_SUFFIXES
 from tatsnet.system.memory import NotEnoughMemoryError, check_memory, size
@@ -40,7 +40,6 @@ __all__ = [
 Pixels: TypeAlias = npt.NDArray[np.float32]
 
 _DEEP_FORMATS = ("PNG", "TIFF")
-_ROWS_BYTES = 2**24
 _MOST_BYTES, _PART_BYTES = 4 * 2**30, 2**24
 _HEADS = (b"II", b"MM", b"FUJIFILM")
 
@@ -143,21 +142,6 @@ def write_photo(path: str | Path, photo: Photo, rgb_HWC: Pixels) -> None:
     write_target(path, _encode(path, photo, rgb_HWC))
 
 
-def to_uint8(rgb_HWC: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    """Round values in [0, 1] to the nearest of 0 .. 255; values outside are clipped.
-
-    Raises:
-        ValueError: a value is not a finite number.
-    """
-    rounded = np.empty(rgb_HWC.shape, np.uint8)
-    for rows in _bands(rgb_HWC.shape):
-        band = rgb_HWC[rows]
-        if not np.isfinite(band).all():
-            raise ValueError("the image holds values that are not finite numbers")
-        rounded[rows] = np.rint(np.clip(band, 0, 1) * 255)
-    return rounded
-
-
 def list_images(folder: str | Path) -> list[Path]:
     """Files directly in a folder whose suffix is one of `FORMATS`, in any case, sorted by name; hidden ones left out.
 
@@ -217,7 +201,7 @@ def _decoder(data: bytes) -> Any:
 
 
 def _as_photo(decoded: Decoded) -> Photo:
-    samples_HWC = _upright(decoded.samples_HWC, decoded.orientation)
+    samples_HWC = upright(decoded.samples_HWC, decoded.orientation)
     depth: Literal[8, 16] = 16 if samples_HWC.dtype == np.uint16 else 8
     height, width, channels = samples_HWC.shape
     top = np.float32(65535 if depth == 16 else 255)
@@ -233,17 +217,6 @@ def _as_photo(decoded: Decoded) -> Photo:
         metadata=decoded.metadata,
         notes=decoded.notes,
     )
-
-
-def _upright(samples_HWC: npt.NDArray[np.generic], orientation: int) -> npt.NDArray[np.generic]:
-    """Undo an EXIF orientation (TIFF 6.0, tag 274); values that it does not define count as upright."""
-    if orientation in (5, 6, 7, 8):
-        samples_HWC = samples_HWC.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        samples_HWC = samples_HWC[::-1]
-    if orientation in (2, 3, 6, 7):
-        samples_HWC = samples_HWC[:, ::-1]
-    return samples_HWC
 
 
 def _encode(path: Path, photo: Photo, rgb_HWC: Pixels) -> bytes:
@@ -274,7 +247,7 @@ def _samples(path: Path, photo: Photo, rgb_HWC: Pixels, depth: int) -> npt.NDArr
     top, kind = (65535, np.uint16) if depth == 16 else (255, np.uint8)
     colours = 1 if photo.grey else 3
     samples_HWC = np.empty((height, width, colours + (photo.alpha_HW is not None)), kind)
-    for rows in _bands(rgb_HWC.shape):
+    for rows in bands(rgb_HWC.shape):
         band = rgb_HWC[rows].mean(axis=2, keepdims=True) if photo.grey else rgb_HWC[rows]
         if not np.isfinite(band).all():
             raise PhotoError(f"{path}: the restored pixels are not all finite numbers; the network is broken")
@@ -282,12 +255,6 @@ def _samples(path: Path, photo: Photo, rgb_HWC: Pixels, depth: int) -> npt.NDArr
         if photo.alpha_HW is not None:
             samples_HWC[rows, :, colours] = np.rint(np.clip(photo.alpha_HW[rows], 0, 1) * top)
     return samples_HWC
-
-
-def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
-    """The rows of an image in bands that take little memory; any other array in one."""
-    rows = max(1, _ROWS_BYTES // max(1, 4 * int(np.prod(shape[1:]))))
-    return (slice(first, first + rows) for first in range(0, shape[0], rows))
 
 
 def _bytes_of(path: Path, photo: Photo) -> int:
