@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 from pathlib import Path
-from typing import NoReturn
 
-from tatsnet.system.replacing import WRITABLE, keep_permissions
+from tatsnet.system.replacing import WRITABLE, write_atomically
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 """Formats that are read and written, by suffix. Reading goes by the content, never by the name."""
@@ -65,20 +63,13 @@ def write_target(path: Path, data: bytes) -> None:
     Raises:
         PhotoError: a full disk or another failure to write.
     """
-    target = _target(path)
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        try:
-            with part.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            keep_permissions(target, part)
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+        write_atomically(_target(path), data)
     except OSError as error:
-        _raise_write_error(path, error)
+        advice = "check the folder and its permissions"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            advice = "free some space or write elsewhere"
+        raise PhotoError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error
 
 
 def _check_place(path: Path, least_bytes: int) -> None:
@@ -99,7 +90,10 @@ def _check_place(path: Path, least_bytes: int) -> None:
             raise PhotoError(f"{path}: is there and read-only; give another name or change its permissions")
     if not folder.stat().st_mode & WRITABLE or not os.access(folder, os.W_OK | os.X_OK):
         raise PhotoError(f"{path}: the folder {folder} is read-only; write elsewhere or change its permissions")
-    free = shutil.disk_usage(folder).free
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:  # some file systems do not say
+        return
     if free < least_bytes:
         raise PhotoError(
             f"{path}: the disk has {free / 1e6:.1f} MB free, the photo takes at least {least_bytes / 1e6:.1f} MB; "
@@ -109,10 +103,3 @@ def _check_place(path: Path, least_bytes: int) -> None:
 
 def _target(path: Path) -> Path:
     return Path(os.path.realpath(path))
-
-
-def _raise_write_error(path: Path, error: OSError) -> NoReturn:
-    advice = "check the folder and its permissions"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        advice = "free some space or write elsewhere"
-    raise PhotoError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error

@@ -87,6 +87,8 @@ def load_pristine(path: str | Path | None = None) -> PristineModel:
     cov = next((arrays[key] for key in _COV_KEYS if key in arrays), np.empty(0))
     if mean.size != _FEATURES or cov.shape != (_FEATURES, _FEATURES):
         raise ValueError(f"{source} holds no NIQE model of {_FEATURES} features: give LIVE's modelparameters.mat")
+    if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
+        raise ValueError(f"{source} holds numbers that are not finite: give LIVE's modelparameters.mat")
     return PristineModel(mean_36=mean.ravel().astype(np.float64), cov_36x36=cov.astype(np.float64), sha256=sha256)
 
 

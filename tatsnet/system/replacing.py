@@ -18,6 +18,8 @@ WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that it holds all of `data` or what it held before; missing parent folders are made.
 
+    A file that is replaced keeps its permissions and, if it may, its owner.
+
     Raises:
         OSError: the disk is full, read-only, or there is no permission.
     """
@@ -27,7 +29,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         with part.open("xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            _sync(file.fileno())
         keep_permissions(path, part)
         os.replace(part, path)
     finally:
@@ -83,10 +85,9 @@ def check_writable(path: Path) -> None:
 
 
 def keep_permissions(old: Path, new: Path) -> None:
-    """Give a file or folder the permissions and, where this process may, the owner of the one that it replaces.
+    """Give a file or folder the permissions and the owner of the one that it replaces.
 
-    Raises:
-        OSError: the permissions cannot be set.
+    As far as may be: not every file system has them, and only an administrator gives files away.
     """
     try:
         before = old.stat()
@@ -95,9 +96,19 @@ def keep_permissions(old: Path, new: Path) -> None:
     made = new.stat()
     chown = getattr(os, "chown", None)
     if chown is not None and (before.st_uid, before.st_gid) != (made.st_uid, made.st_gid):
-        with suppress(PermissionError):
+        with suppress(OSError):
             chown(new, before.st_uid, before.st_gid)
-    shutil.copymode(old, new)
+    with suppress(OSError):
+        shutil.copymode(old, new)
+
+
+def _sync(descriptor: int) -> None:
+    """Wait until the disk has a file; some network file systems cannot say so."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise
 
 
 def _check_replaceable(path: Path, own: Callable[[Path], Collection[str]]) -> None:
