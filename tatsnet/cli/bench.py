@@ -75,12 +75,25 @@ def run_bench(wanted: Wanted, output: Path | None) -> str:
         for width, height in _sizes(wanted):
             check_memory(width * height * BYTES_PER_PIXEL, f"--size {width}x{height}")
         if output is not None:
-            check_writable(output)
+            _check_output(output, wanted)
         for cell in bench(_subjects(wanted), _sizes(wanted), places(wanted), _rounds(wanted), _say):
             cells.append(cell)
             if output is not None:
                 write_atomically(output, json.dumps(to_json(cells), indent=2).encode())
     return f"{table(cells)}\n\n{across(cells)}".rstrip()
+
+
+def _check_output(output: Path, wanted: Wanted) -> None:
+    """Refuse, before any long work, a file that could not be written, or that the networks are read from.
+
+    Raises:
+        CommandError: it is read from.
+        OSError: it could not be written.
+    """
+    check_writable(output)
+    read = [wanted.pattern] if wanted.pattern else list(wanted.model.rglob("*")) if wanted.model else []
+    if output.exists() and any(path.is_file() and path.samefile(output) for path in read):
+        raise CommandError(f"{output} is a file of the network itself; give another name with --json")
 
 
 def _say(text: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tatsnet.cli.errors import CommandError, shown, told
 from tatsnet.cli.registered import model_folder
-from tatsnet.photos.files import Photo, check_output, losses, read_photo
+from tatsnet.photos.files import Photo, check_output, check_space, losses, read_photo
 from tatsnet.restorer import Restorer
 
 DEFAULT_MODEL = Path("models/pruned/knee")
@@ -68,6 +68,7 @@ def check_targets(targets: Sequence[Path], photo_path: Path, photo: Photo) -> No
         check_output(target, photo)
         if target.exists() and target.samefile(photo_path):
             raise CommandError(f"{target} is the photo itself; give another name with -o")
+    check_space(targets, photo)
 
 
 def say_losses(target: Path, photo: Photo) -> None:

@@ -6,6 +6,7 @@ Shape suffixes: H height, W width, C channels (1 grey, 2 grey + alpha, 3 RGB, 4 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -18,7 +19,7 @@ from tatsnet.photos import jpeg_webp, png, tiff
 from tatsnet.photos.decoded import BYTES_PER_PIXEL, MAX_PIXELS, TOO_LARGE, Decoded, UnsupportedImageError
 from tatsnet.photos.metadata import Metadata, fitted
 from tatsnet.photos.pixels import bands, to_uint8, upright
-from tatsnet.photos.targets import FORMATS, PhotoError, check_target, write_target
+from tatsnet.photos.targets import FORMATS, PhotoError, check_room, check_target, write_target
 from tatsnet.photos.tiff_pages import RAW, RAW_SUFFIXES
 from tatsnet.system.memory import NotEnoughMemoryError, check_memory, size
 
@@ -30,6 +31,7 @@ __all__ = [
     "Photo",
     "PhotoError",
     "check_output",
+    "check_space",
     "list_images",
     "losses",
     "read_photo",
@@ -101,9 +103,19 @@ def check_output(path: str | Path, photo: Photo) -> None:
             ordinary file, read-only, or has a name that is too long, a folder that is missing, read-only or full.
     """
     path, height, width = Path(path), *photo.rgb_HWC.shape[:2]
-    kind = check_target(path, width, height, _bytes_of(path, photo))
+    kind = check_target(path, width, height)
     if kind == "JPEG" and photo.alpha_HW is not None:
         raise PhotoError(f"{path}: JPEG cannot hold the photo's transparency; write to a .png, .tif or .webp instead")
+
+
+def check_space(paths: Sequence[Path], photo: Photo) -> None:
+    """Refuse, before any long work, targets in one folder for which its disk has no room.
+
+    Raises:
+        PhotoError: there is none.
+    """
+    if paths:
+        check_room(paths[0], sum(_bytes_of(path, photo) for path in paths))
 
 
 def losses(path: str | Path, photo: Photo) -> tuple[str, ...]:

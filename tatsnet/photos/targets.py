@@ -22,13 +22,12 @@ class PhotoError(ValueError):
     """A photo that cannot be read or written: the message says which, why, and what to do."""
 
 
-def check_target(path: Path, width: int = 1, height: int = 1, least_bytes: int = 0) -> str:
+def check_target(path: Path, width: int = 1, height: int = 1) -> str:
     """Refuse a target that could not be written.
 
     Args:
         path: the target.
         width, height: of the image, pixels.
-        least_bytes: that the file will take at the least.
 
     Returns:
         The format: `JPEG`, `PNG`, `TIFF` or `WEBP`.
@@ -47,13 +46,34 @@ def check_target(path: Path, width: int = 1, height: int = 1, least_bytes: int =
             f"{'' if kind == 'PNG' else ' or .png'}"
         )
     try:
-        _check_place(path, least_bytes)
+        _check_place(path)
     except (OSError, ValueError) as error:  # no such network folder, too many links, a zero byte in the name, ...
         if isinstance(error, PhotoError):
             raise
         reason = getattr(error, "strerror", None) or error
         raise PhotoError(f"{path}: cannot be written ({reason}); give another name") from error
     return kind
+
+
+def check_room(path: Path, least_bytes: int) -> None:
+    """Refuse a target for which its disk has no room.
+
+    Args:
+        path: the target, or the first of several in a folder.
+        least_bytes: that they will take at the least.
+
+    Raises:
+        PhotoError: fewer are free.
+    """
+    try:
+        free = shutil.disk_usage(_target(path).parent).free
+    except OSError:  # some file systems do not say
+        return
+    if free < least_bytes:
+        raise PhotoError(
+            f"{path}: the disk has {free / 1e6:.1f} MB free, at least {least_bytes / 1e6:.1f} MB will be written; "
+            "free some space or write elsewhere"
+        )
 
 
 def write_target(path: Path, data: bytes) -> None:
@@ -72,7 +92,7 @@ def write_target(path: Path, data: bytes) -> None:
         raise PhotoError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error
 
 
-def _check_place(path: Path, least_bytes: int) -> None:
+def _check_place(path: Path) -> None:
     if len(os.fsencode(path.name)) > LONGEST_NAME:
         raise PhotoError(f"{path.name[:40]}...: the name has more than {LONGEST_NAME} bytes; give a shorter one")
     if path.is_dir():
@@ -90,15 +110,6 @@ def _check_place(path: Path, least_bytes: int) -> None:
             raise PhotoError(f"{path}: is there and read-only; give another name or change its permissions")
     if not folder.stat().st_mode & WRITABLE or not os.access(folder, os.W_OK | os.X_OK):
         raise PhotoError(f"{path}: the folder {folder} is read-only; write elsewhere or change its permissions")
-    try:
-        free = shutil.disk_usage(folder).free
-    except OSError:  # some file systems do not say
-        return
-    if free < least_bytes:
-        raise PhotoError(
-            f"{path}: the disk has {free / 1e6:.1f} MB free, the photo takes at least {least_bytes / 1e6:.1f} MB; "
-            "free some space or write elsewhere"
-        )
 
 
 def _target(path: Path) -> Path:

@@ -233,3 +233,14 @@ def test_every_command_is_as_strict(
     assert printed.err.count("\n") == 1
     assert str(folder) in printed.err
     assert {path.name for path in tmp_path.iterdir()} <= {"a.png", "net"}
+
+
+@pytest.mark.parametrize("option", ["--model", "--pattern"])
+def test_figures_never_replace_the_network_that_they_are_of(
+    option: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (folder / SPEC).read_bytes()
+    given = folder if option == "--model" else folder / SPEC
+    assert main(["bench", "--quick", option, str(given), "--json", str(folder / SPEC)]) == 2
+    assert "a file of the network itself" in capsys.readouterr().err
+    assert (folder / SPEC).read_bytes() == before

@@ -7,12 +7,13 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
 from tatsnet.photos import targets
-from tatsnet.photos.files import Photo, PhotoError, check_output, read_photo, write_photo
+from tatsnet.photos.files import Photo, PhotoError, check_output, check_space, read_photo, write_photo
 
 SMALL = Photo(rgb_HWC=np.full((3, 4, 3), 0.5, np.float32))
 
@@ -135,8 +136,17 @@ def test_too_little_space_is_told_before_the_work(
     usage = SimpleNamespace(free=free)
     monkeypatch.setattr(targets.shutil, "disk_usage", lambda _: usage)  # a full disk cannot be had for the asking
     large = wide(3000, 2000)
+    targets_ = [tmp_path / f"{number}.tif" for number in range(3)]
     if fits:
-        check_output(tmp_path / "a.tif", large)
+        check_space(targets_, large)
     else:
-        with pytest.raises(PhotoError, match=r"1\.0 MB free, the photo takes at least 4\.5 MB"):
-            check_output(tmp_path / "a.tif", large)
+        with pytest.raises(PhotoError, match=r"1\.0 MB free, at least 13\.5 MB will be written; free some space"):
+            check_space(targets_, large)
+
+
+def test_a_file_system_that_does_not_say_how_much_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path) -> NoReturn:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(targets.shutil, "disk_usage", fail)
+    check_space([tmp_path / "a.tif"], wide(3000, 2000))
