@@ -13,8 +13,9 @@ from tatsnet.system.memory import NotEnoughMemoryError, check_memory
 MAX_PIXELS = 178_000_000
 """Pixels of the largest photo that is read. More is taken for a decompression bomb."""
 
-BYTES_PER_PIXEL = 32
-"""Memory that reading a photo, restoring it once and writing it takes at its fullest, beside a band of rows."""
+PIXEL_BYTES, COPIES = 24, 3
+"""Bytes and copies that reading a photo, restoring it once and writing it takes at its fullest, beside a strip of rows:
+float32 RGB before and after, and the pixels as they are stored, so many times."""
 
 TOO_LARGE = f"more than the {MAX_PIXELS // 1_000_000} million pixels that are read; crop or scale it down first"
 
@@ -44,8 +45,21 @@ class Decoded:
     notes: tuple[str, ...] = ()
 
 
-def check_size(width: int, height: int) -> None:
+def memory_of(width: int, height: int, stored: float = 3) -> int:
+    """Bytes that a photo takes from reading to writing.
+
+    Args:
+        width, height: pixels.
+        stored: bytes of a pixel in the file, unpacked: 3 for 8-bit RGB.
+    """
+    return int(width * height * (PIXEL_BYTES + COPIES * stored))
+
+
+def check_size(width: int, height: int, stored: float = 3) -> None:
     """Refuse, before it is unpacked, an image of no or more than `MAX_PIXELS` pixels, or for which memory lacks.
+
+    Args:
+        width, height, stored: as of `memory_of`.
 
     Raises:
         UnsupportedImageError: it is larger, or there is too little memory.
@@ -56,6 +70,6 @@ def check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise UnsupportedImageError(TOO_LARGE)
     try:
-        check_memory(width * height * BYTES_PER_PIXEL, f"a photo of {width}x{height} pixels")
+        check_memory(memory_of(width, height, stored), f"a photo of {width}x{height} pixels")
     except NotEnoughMemoryError as error:
         raise UnsupportedImageError(str(error)) from error

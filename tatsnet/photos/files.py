@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tatsnet.photos import jpeg_webp, png, tiff
-from tatsnet.photos.decoded import BYTES_PER_PIXEL, MAX_PIXELS, TOO_LARGE, Decoded, UnsupportedImageError
+from tatsnet.photos import jpeg_webp, png, tiff, tiff_writing
+from tatsnet.photos.decoded import MAX_PIXELS, TOO_LARGE, Decoded, UnsupportedImageError
 from tatsnet.photos.metadata import Metadata, fitted
 from tatsnet.photos.pixels import bands, to_uint8, upright
 from tatsnet.photos.targets import FORMATS, PhotoError, check_room, check_target, write_target
@@ -24,7 +24,6 @@ from tatsnet.photos.tiff_pages import RAW, RAW_SUFFIXES
 from tatsnet.system.memory import NotEnoughMemoryError, check_memory, size
 
 __all__ = [
-    "BYTES_PER_PIXEL",
     "FORMATS",
     "MAX_PIXELS",
     "Metadata",
@@ -241,7 +240,7 @@ def _encode(path: Path, photo: Photo, rgb_HWC: Pixels) -> bytes:
             case "PNG":
                 return png.encode(samples_HWC, metadata)
             case "TIFF":
-                return tiff.encode(samples_HWC, metadata)
+                return tiff_writing.encode(samples_HWC, metadata)
             case _:
                 return jpeg_webp.encode(kind, samples_HWC, metadata)
     except MemoryError as error:

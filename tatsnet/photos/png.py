@@ -22,7 +22,9 @@ HEAD = b"\x89PNG\r\n\x1a\n"
 _BODY = 33
 """Where the chunks after the first one, the header, begin."""
 
-_COLOUR_TYPES = (0, 2, 3, 4, 6)
+_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}
+"""By colour type; of a palette, once it is unpacked."""
+
 _LEVEL = 3
 _XMP = b"XML:com.adobe.xmp"
 _COMMENT = "Comment"
@@ -48,10 +50,10 @@ def decode(data: bytes) -> Decoded:
     found = list(_chunks(data))
     if not found or found[0].name != b"IHDR" or len(found[0].body) != 13:
         raise DamagedImageError("it has no header")
-    width, height, _, colour = struct.unpack_from(">IIBB", found[0].body)
-    if colour not in _COLOUR_TYPES:
+    width, height, depth, colour = struct.unpack_from(">IIBB", found[0].body)
+    if colour not in _CHANNELS:
         raise DamagedImageError("its header is wrong")
-    check_size(width, height)
+    check_size(width, height, _CHANNELS[colour] * max(depth, 8) / 8)
     notes = []
     bad = sorted({chunk.name.decode("ascii") for chunk in found if not chunk.sound and _is_extra(chunk.name)})
     if bad:

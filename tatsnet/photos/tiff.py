@@ -1,4 +1,4 @@
-"""TIFF of 1 to 8 and of 16 bits, by tifffile.
+"""TIFF of 1 to 8 and of 16 bits read, by tifffile.
 
 Tags are TIFF 6.0's; a photo is grey or RGB, with or without transparency.
 """
@@ -16,19 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from tatsnet.photos import exif
 from tatsnet.photos.decoded import DamagedImageError, Decoded, UnsupportedImageError, check_size
 from tatsnet.photos.metadata import Metadata, upright_xmp
 from tatsnet.photos.tiff_pages import photo_page
+from tatsnet.photos.tiff_tags import ICC, IPTC, NO_EXIF, XMP
 
 HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-_HEAD = b"II*\0\x08\0\0\0"
-_LEVEL = 3
-_XMP, _IPTC, _ICC, _PHOTOSHOP = 700, 33723, 34675, 34377
-_STRIPS = 273
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 282, 283, 296
 _MINISWHITE, _MINISBLACK, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _COLOURS = {_MINISWHITE: 1, _MINISBLACK: 1, _RGB: 3, _PALETTE: 1, _YCBCR: 3}
@@ -36,38 +32,6 @@ _ASSOCIATED_ALPHA, _ALPHA = 1, 2
 _NAMES = {5: "CMYK", 8: "LAB", 9: "LAB", 10: "LAB"}
 _BITS = (1, 2, 4, 8, 16)
 
-_PIXEL_TAGS = frozenset(
-    {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284, 288, 289, 290, 291, 292}
-    | {
-        293,
-        301,
-        317,
-        318,
-        319,
-        320,
-        321,
-        322,
-        323,
-        324,
-        325,
-        330,
-        332,
-        333,
-        334,
-        336,
-        337,
-        338,
-        339,
-        340,
-        341,
-        342,
-        343,
-    }
-    | {344, 345, 346, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532}
-)
-"""How the pixels of the file lie and what their numbers mean: not true of the file that is written."""
-
-_NO_EXIF = _PIXEL_TAGS | {_XMP, _IPTC, _ICC, _PHOTOSHOP}
 
 _quiet = threading.local()
 
@@ -83,8 +47,8 @@ def decode(data: bytes) -> Decoded:
     """
     with _silent(), tifffile.TiffFile(io.BytesIO(data)) as file:
         page, notes = photo_page(file)
-        check_size(page.imagewidth, page.imagelength)
         _check_kind(page)
+        check_size(page.imagewidth, page.imagelength, page.samplesperpixel * max(page.bitspersample, 8) / 8)
         _check_whole(page, len(data))
         samples_HWC, left_out = _samples(page, data)
         orientation, metadata, unread = _metadata(page, file, data)
@@ -94,29 +58,6 @@ def decode(data: bytes) -> Decoded:
             metadata=metadata,
             notes=(*notes, *left_out, *unread),
         )
-
-
-def encode(samples_HWC: npt.NDArray[np.generic], metadata: Metadata) -> bytes:
-    """Encode uint8 or uint16 samples, C in 1 .. 4, losslessly."""
-    channels = samples_HWC.shape[2]
-    buffer = io.BytesIO()
-    tifffile.imwrite(
-        buffer,
-        samples_HWC[..., 0] if channels == 1 else samples_HWC,
-        byteorder="<",
-        photometric="rgb" if channels >= 3 else "minisblack",
-        planarconfig="contig" if channels > 1 else None,
-        extrasamples=["unassalpha"] if channels in (2, 4) else None,
-        compression="zlib",
-        compressionargs={"level": _LEVEL},
-        predictor=True,
-        iccprofile=metadata.icc,
-        resolution=metadata.resolution,
-        resolutionunit="INCH" if metadata.resolution else None,
-        metadata=None,
-        software=False,
-    )
-    return _with_tags(buffer.getvalue(), metadata)
 
 
 @contextmanager
@@ -227,7 +168,7 @@ def _metadata(page: tifffile.TiffPage, file: tifffile.TiffFile, data: bytes) -> 
     width, height = page.imagewidth, page.imagelength
     unread: list[str] = []
     try:
-        block = exif.from_tags(data, first.offset, _NO_EXIF)
+        block = exif.from_tags(data, first.offset, NO_EXIF)
         if block is not None:
             block = exif.upright(block, (height, width) if orientation > 4 else (width, height))
     except Exception:  # tags that editors write are broken in every imaginable way
@@ -235,9 +176,9 @@ def _metadata(page: tifffile.TiffPage, file: tifffile.TiffFile, data: bytes) -> 
         unread.append("tags that cannot be read were left out")
     across, down = (_fraction(value(tag)) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
     resolution = exif.per_inch(across, down, value(_UNIT))
-    xmp, records = _bytes(value(_XMP)), _bytes(value(_IPTC))
+    xmp, records = _bytes(value(XMP)), _bytes(value(IPTC))
     metadata = Metadata(
-        icc=_bytes(value(_ICC)),
+        icc=_bytes(value(ICC)),
         exif=block,
         xmp=None if xmp is None else upright_xmp(xmp),
         iptc=records,
@@ -260,26 +201,3 @@ def _bytes(value: Any) -> bytes | None:
 
 def _fraction(value: Any) -> float | None:
     return value[0] / value[1] if isinstance(value, tuple) and len(value) == 2 and value[1] else None
-
-
-def _with_tags(data: bytes, metadata: Metadata) -> bytes:
-    """The file with the tags of an EXIF block, with XMP and IPTC in its directory, which Pillow writes anew."""
-    if metadata.exif is None and metadata.xmp is None and metadata.iptc is None:
-        return data
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages.first
-        starts, end = page.dataoffsets, page.dataoffsets[-1] + page.databytecounts[-1]
-    stream = io.BytesIO(data)
-    stream.seek(page.offset)
-    directory = ImageFileDirectory_v2(_HEAD)
-    directory.load(stream)
-    own = set(dict(directory)) | _NO_EXIF  # it writes only the tags that were looked at
-    for tag, value in (exif.tags(metadata.exif) if metadata.exif is not None else {}).items():
-        if tag not in own:
-            directory[tag] = value
-    for tag, kind, body in ((_XMP, 1, metadata.xmp), (_IPTC, 7, metadata.iptc)):
-        if body is not None:
-            directory.tagtype[tag] = kind
-            directory[tag] = body
-    directory[_STRIPS] = tuple(start - starts[0] for start in starts)
-    return _HEAD + directory.tobytes(len(_HEAD)) + data[starts[0] : end]

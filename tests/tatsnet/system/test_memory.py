@@ -12,7 +12,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tatsnet.photos.decoded import BYTES_PER_PIXEL
+from tatsnet.photos.decoded import memory_of
 from tatsnet.photos.files import PhotoError, read_photo
 from tatsnet.system import memory
 from tatsnet.system.memory import RESERVE, NotEnoughMemoryError, available, check_memory, size
@@ -95,7 +95,7 @@ def test_what_does_not_fit_says_how_much(monkeypatch: pytest.MonkeyPatch) -> Non
 def flat(kind: str, side: int) -> bytes:
     buffer = io.BytesIO()
     options = {"progressive": True, "quality": 30} if kind == "JPEG" else {}
-    Image.fromarray(np.full((side, side), 90, np.uint8)).save(buffer, kind, **options)
+    Image.fromarray(np.full((side, side, 3), 90, np.uint8)).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -105,10 +105,10 @@ def test_a_photo_that_the_memory_does_not_hold_is_refused_unread(
 ) -> None:
     """Its size is in its head, so nothing of it need be unpacked."""
     (tmp_path / "a").write_bytes(flat(kind, 1500))
-    monkeypatch.setattr(memory, "available", lambda: 1500 * 1500 * BYTES_PER_PIXEL - 1)
-    with pytest.raises(PhotoError, match=r"a: not enough memory: a photo of 1500x1500 pixels takes about 68\.7 MiB"):
+    monkeypatch.setattr(memory, "available", lambda: memory_of(1500, 1500) - 1)
+    with pytest.raises(PhotoError, match=r"a: not enough memory: a photo of 1500x1500 pixels takes about 70\.8 MiB"):
         read_photo(tmp_path / "a")
-    monkeypatch.setattr(memory, "available", lambda: 1500 * 1500 * BYTES_PER_PIXEL)
+    monkeypatch.setattr(memory, "available", lambda: memory_of(1500, 1500))
     assert read_photo(tmp_path / "a").rgb_HWC.shape == (1500, 1500, 3)
 
 
