@@ -8,6 +8,7 @@ import psutil
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
+UNKNOWN = 2**62
 RESERVE = 64 * 2**20
 """Bytes that are left to others."""
 
@@ -44,10 +45,18 @@ def size(count: int) -> str:
 
 def available(groups: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
     """Bytes that this process may still take: the least of what the machine, each control group around it and the
-    limit on its address space leave; files that the system holds in memory count as free.
+    limit on its address space leave; files that the system holds in memory count as free. What a system does not say
+    does not count.
     """
-    left = [int(psutil.virtual_memory().available), *_groups_left(groups, own), *_limit_left()]
-    return max(0, min(left) - RESERVE)
+    left = [*_machine_left(), *_groups_left(groups, own), *_limit_left()]
+    return max(0, min(left, default=UNKNOWN) - RESERVE)
+
+
+def _machine_left() -> list[int]:
+    try:
+        return [int(psutil.virtual_memory().available)]
+    except Exception:  # psutil reads what containers may hide, and fails in as many ways
+        return []
 
 
 def _groups_left(groups: Path, own: Path) -> list[int]:
@@ -97,5 +106,5 @@ def _limit_left() -> list[int]:
         if soft == resource.RLIM_INFINITY:
             return []
         return [max(0, int(soft) - int(psutil.Process().memory_info().vms))]
-    except (ImportError, OSError, ValueError, psutil.Error):
+    except Exception:  # no such limit here, or nothing that says how much is taken
         return []

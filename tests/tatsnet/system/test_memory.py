@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import psutil
@@ -66,6 +67,18 @@ def test_a_container_sees_its_own_group_as_the_root(tmp_path: Path) -> None:
 def test_without_groups_the_machine_counts(tmp_path: Path) -> None:
     free = available(tmp_path / "none", tmp_path / "none")
     assert 0 <= free <= psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize("error", [OSError(2, "no /proc"), psutil.AccessDenied(), RuntimeError("unexpected line")])
+def test_a_system_that_does_not_say_is_no_reason_to_refuse(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(psutil, "virtual_memory", fail)
+    monkeypatch.setattr(psutil.Process, "memory_info", fail)
+    assert available(tmp_path / "none", tmp_path / "none") > 2**60
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
