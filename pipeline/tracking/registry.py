@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.tracking.api import Version
-
 from pipeline.tracking.portable_model import forget_folders
 
 if TYPE_CHECKING:
