@@ -23,21 +23,38 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def count(number: int, what: str) -> str:
+    """A number with what it counts, as `1 photo` and `2 photos`.
+
+    Args:
+        what: one of them, in a word or words whose plural ends in s.
+    """
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 class Ticker:
     """Says how far a piece of work is, at most every few seconds and once at the end.
 
     Args:
         label: what is going on, as `pretrain`.
         total: its steps.
+        start: of these, done before; the time left follows from the others.
         every: least seconds between two lines.
         out: takes the lines.
         clock: seconds that only grow.
     """
 
     def __init__(
-        self, label: str, total: int, every: float = 5.0, out: Say = say, clock: Callable[[], float] = time.monotonic
+        self,
+        label: str,
+        total: int,
+        every: float = 5.0,
+        out: Say = say,
+        clock: Callable[[], float] = time.monotonic,
+        start: int = 0,
     ) -> None:
         self._label, self._total, self._every, self._out, self._clock = label, total, every, out, clock
+        self._start = start
         self._begun = clock()
         self._last = self._begun
 
@@ -48,5 +65,10 @@ class Ticker:
             return
         self._last = now
         spent = now - self._begun
-        rest = f"{duration(spent * (self._total - done) / done)} left" if 0 < done < self._total else duration(spent)
-        self._out(f"{self._label}  {done}/{self._total}  {f'{note}  ' if note else ''}{rest}")
+        made = done - self._start
+        parts = [self._label, f"{done}/{self._total}", note]
+        if done >= self._total:
+            parts.append(duration(spent))
+        elif made > 0:
+            parts.append(f"{duration(spent * (self._total - done) / made)} left")
+        self._out("  ".join(part for part in parts if part))

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import writing
+from pipeline.common.progress import count
 from pipeline.sources.archives import Limits, extract
 from pipeline.sources.cbsd68 import Cbsd68, cbsd68
 from pipeline.sources.download import PATIENCE, Patience, Remote, download
@@ -55,7 +56,7 @@ class BsdsSource:
         photos = extract(archive, into, self._wanted, _LIMITS)
         if len(photos) <= self.valid:
             raise UserError(
-                f"{archive} holds {len(photos)} photos to train on: it is not BSDS500; remove it, run again"
+                f"{archive} holds {count(len(photos), 'photo')} to train on: it is not BSDS500; remove it, run again"
             )
         by_number = sorted(photos, key=lambda path: int(path.stem))
         with writing(into / "valid"):

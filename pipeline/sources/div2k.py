@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pipeline.common.errors import UserError
+from pipeline.common.progress import count
 from pipeline.sources.archives import Limits, extract
 from pipeline.sources.cbsd68 import Cbsd68, cbsd68
 from pipeline.sources.download import PATIENCE, Patience, Remote, download
@@ -56,7 +57,7 @@ class Div2kSource:
             photos = extract(archive, into / split, _wanted, _LIMITS)
             if not photos:
                 raise UserError(f"{archive} holds no PNG photos: it is not DIV2K; remove it, run again")
-            report(f"DIV2K: {len(photos)} photos in {split}")
+            report(f"DIV2K: {count(len(photos), 'photo')} in {split}")
 
 
 def _wanted(member: PurePosixPath) -> PurePosixPath | None:

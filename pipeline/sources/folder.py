@@ -54,7 +54,8 @@ class FolderSource:
         if not self.root.is_dir():
             raise Away(f"the folder {self._called} of data.folder is not there")
         try:
-            return {self._short(path): seen.sha256(path) for paths in self._found().values() for path in paths}
+            names = {self._short(path): path for paths in self._found().values() for path in paths}
+            return {name: seen.sha256(path, name) for name, path in names.items()}
         except OSError as error:
             raise UserError(
                 f"{self._called}: {error.filename} cannot be read ({error.strerror}): mend it or take it away"

@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import atomic_write_json, read_json, sha256_file, writing
+from pipeline.common.progress import count
 from pipeline.sources.folder import FolderSource
 from pipeline.sources.photos import is_clutter
 from pipeline.sources.progress import Progress, megabytes
@@ -77,7 +78,7 @@ class S3Source:
             client = _client(endpoint, self.timeouts)
             objects = _listed(client, bucket, f"{prefix}/" if prefix else "")
         self._require(objects)
-        report(f"{self.uri}: {len(objects)} objects, {megabytes(sum(one.size for one in objects))}")
+        report(f"{self.uri}: {count(len(objects), 'object')}, {megabytes(sum(one.size for one in objects))}")
         _Mirror(mirror, client, bucket, place, self.timeouts.attempts).update(objects, report)
         FolderSource(root=mirror / "photos", name=self.uri).fetch(into, report)
 

@@ -29,17 +29,20 @@ class Seen:
             before = {}
         self._before = before if isinstance(before, dict) else {}
 
-    def sha256(self, path: Path) -> str:
+    def sha256(self, path: Path, name: str) -> str:
         """Of a file's bytes.
+
+        Args:
+            name: under which it is kept: its place in the source.
 
         Raises:
             OSError: it cannot be read.
         """
-        name, facts = str(path.resolve()), path.stat()
-        stamp = [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns]
+        facts = path.stat()
+        stamp = [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
         known = self._before.get(name)
-        if isinstance(known, list) and len(known) == 4 and known[:3] == stamp:
-            digest = str(known[3])
+        if isinstance(known, list) and len(known) == 5 and known[:4] == stamp:
+            digest = str(known[4])
         else:
             digest = sha256_file(path)
         self._now[name] = [*stamp, digest]

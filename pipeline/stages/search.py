@@ -24,7 +24,7 @@ from pipeline.common.layout import (
     WEIGHTS,
     home,
 )
-from pipeline.common.progress import say
+from pipeline.common.progress import count, say
 from pipeline.config import Params
 from pipeline.search.driver.budget import Rates, Spending, spent_usd
 from pipeline.search.driver.live import LiveSearch
@@ -175,7 +175,7 @@ def search(context: Context, ledger: Ledger, study: str, state: Path) -> None:
     store = open_store(study, state)
     if ledger.done:
         stopped = f", {ledger.stopped} stopped" if ledger.stopped else ""
-        say(f"search  goes on with a study of {ledger.finished} finished trials{stopped}")
+        say(f"search  goes on with a study of {count(ledger.finished, 'finished trial')}{stopped}")
     spending = Spending(
         Rates.of(context.params.cost),
         context.params.search.limits,

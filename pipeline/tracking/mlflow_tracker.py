@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.common.errors import UserError
+from pipeline.common.progress import count
 from pipeline.tracking.api import Found, Run, Status, Version
 from pipeline.tracking.keys import KEY, STAGE, check_key
 from pipeline.tracking.outbox.outbox import Delivery, within
@@ -168,7 +169,7 @@ class MlflowTracker:
             _log.warning("%s cannot be read: %s", what, error)
             return otherwise
         if left:
-            _log.warning("%s may be out of date: %d records are not sent yet", what, left)
+            _log.warning("%s may be out of date: not yet sent: %s", what, count(left, "record"))
         return answer
 
     def _catch_up(self) -> int:

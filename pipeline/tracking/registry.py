@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.tracking.api import Version
+from pipeline.tracking.portable_model import forget_folders
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -46,6 +47,7 @@ def register_folder(
     with tempfile.TemporaryDirectory(prefix="tatsnet-model-") as scratch:
         model = Path(scratch) / "model"
         _save(model, folder)
+        forget_folders(model)
         client.log_artifacts(run_id, str(model), place)
     _ensure_name(client, name)
     source = f"{client.get_run(run_id).info.artifact_uri}/{place}"

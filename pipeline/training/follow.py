@@ -114,7 +114,7 @@ def follow(
     Raises:
         UserError: the loss is not finite.
     """
-    ticker = Ticker(label, iterations)
+    ticker = Ticker(label, iterations, start=checkpoint.iteration if checkpoint else 0)
     curve: Curve = checkpoint.curve if checkpoint else []
     if checkpoint and checkpoint.iteration:
         say(f"{label}  goes on from iteration {checkpoint.iteration}")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.common.progress import Ticker, duration, say
+from pipeline.common.progress import Ticker, count, duration, say
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_the_end_is_always_told_with_the_time_it_took() -> None:
 def test_nothing_done_yet_has_no_forecast() -> None:
     bench = Bench(3)
     bench.at(6, 0)
-    assert bench.lines == ["search  0/3  6 s"]
+    assert bench.lines == ["search  0/3"]
 
 
 def test_without_an_interval_every_step_is_told() -> None:
@@ -74,3 +74,20 @@ def test_without_an_interval_every_step_is_told() -> None:
 def test_a_line_is_out_at_once(capfd: pytest.CaptureFixture[str]) -> None:
     say("a line")
     assert capfd.readouterr().out == "a line\n"
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 photos"), (1, "1 photo"), (2, "2 photos")])
+def test_one_is_singular(number: int, text: str) -> None:
+    assert count(number, "photo") == text
+
+
+def test_what_was_done_before_is_not_taken_for_speed() -> None:
+    lines = list[str]()
+    now = 0.0
+    ticker = Ticker("pretrain", 1000, every=0, out=lines.append, clock=lambda: now, start=900)
+    ticker.at(900)
+    now = 10.0
+    ticker.at(950)
+    now = 20.0
+    ticker.at(1000)
+    assert lines == ["pretrain  900/1000", "pretrain  950/1000  10 s left", "pretrain  1000/1000  20 s"]

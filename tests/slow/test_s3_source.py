@@ -21,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.common.errors import UserError
 from pipeline.sources import DataConfig, make_source, s3
+from pipeline.sources.watched import Seen, Watched
 from tests.pipeline.sources.contract import hold_to_contract
 from tests.pipeline.sources.packing import photo
 
@@ -118,6 +119,21 @@ def test_contract(client: Any, bucket: str, tmp_path: Path) -> None:
     client.put_object(Bucket=bucket, Key="photos-of-another/train/z.png", Body=photo(99))
     source = make_source(DataConfig(source="s3", uri=f"s3://{bucket}/photos/", cache=str(tmp_path / "cache")))
     assert hold_to_contract(source, tmp_path) == NAMES
+
+
+def test_a_changed_prefix_is_noticed_before_it_is_fetched(client: Any, bucket: str, tmp_path: Path) -> None:
+    source = make_source(DataConfig(source="s3", uri=f"s3://{bucket}/photos", cache=str(tmp_path / "cache")))
+    assert isinstance(source, Watched)
+    seen = Seen(tmp_path / "seen.json")
+    before = source.content(seen)
+    assert set(before) == {f"{split}/{name}" for split, names in NAMES.items() for name in names}
+    assert source.content(seen) == before
+    client.put_object(Bucket=bucket, Key="photos/train/a.png", Body=photo(50))
+    changed = source.content(seen)
+    assert {name for name in before if changed[name] != before[name]} == {"train/a.png"}
+    client.put_object(Bucket=bucket, Key="photos/train/more.png", Body=photo(51))
+    assert set(source.content(seen)) - set(before) == {"train/more.png"}
+    assert not (tmp_path / "cache").exists()
 
 
 def test_only_what_changed_is_fetched_again(client: Any, bucket: str, tmp_path: Path) -> None:

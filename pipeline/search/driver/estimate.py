@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+_SIMULATED = 10_000
+
+
+@dataclass
+class _Running:
+    """A trial under way: when it was taken up, how far it was then and is now, when it said so."""
+
+    began: float
+    start: float
+    reached: float
+    told: float
 
 
 class Estimate:
-    """Counts iterations.
+    """Counts iterations and the time that trials took for them.
 
     Args:
         trials: that are wanted.
         iterations: of one that is trained to its end.
         done: trials that count already.
         done_iterations: that these were trained; fewer than `done * iterations` where some were stopped early.
+        places: trials at a time.
         clock: seconds that only grow.
     """
 
@@ -23,42 +38,67 @@ class Estimate:
         iterations: int,
         done: int = 0,
         done_iterations: float | None = None,
+        places: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._trials, self._iterations, self._clock = trials, iterations, clock
-        self._done, self._began = done, clock()
+        self._trials, self._iterations, self._places, self._clock = trials, iterations, places, clock
+        self._done = done
         self._done_iterations = float(done * iterations) if done_iterations is None else done_iterations
-        self._running: dict[int, float] = {}
-        self._trained = 0.0
+        self._running: dict[int, _Running] = {}
+        self._busy_s, self._trained = 0.0, 0.0
 
     @property
     def iterations(self) -> float:
         """Of the trials that count and of those under way."""
-        return self._done_iterations + sum(self._running.values())
+        return self._done_iterations + sum(trial.reached for trial in self._running.values())
 
-    def reached(self, trial: int, iteration: int, *, counts: bool = True) -> None:
-        """A trial is so far; what it comes with when it is handed out was not trained now."""
-        if counts:
-            self._trained += max(0.0, iteration - self._running.get(trial, 0.0))
-        self._running[trial] = float(iteration)
+    def started(self, trial: int, iteration: float = 0.0) -> None:
+        """A trial is handed out; what it comes with was not trained now."""
+        now = self._clock()
+        self._running[trial] = _Running(began=now, start=iteration, reached=iteration, told=now)
+
+    def reached(self, trial: int, iteration: float) -> None:
+        """A trial is so far."""
+        if trial not in self._running:
+            self.started(trial)
+        self._running[trial].reached, self._running[trial].told = iteration, self._clock()
 
     def ended(self, trial: int, iterations: float, *, counts: bool) -> None:
         """A trial ended after so many iterations; whether it is one of those wanted."""
-        self._trained += max(0.0, iterations - self._running.pop(trial, 0.0))
+        known = self._running.pop(trial, None)
+        if known is not None:
+            self._busy_s += self._clock() - known.began
+            self._trained += max(iterations, known.reached) - known.start
         if counts:
             self._done += 1
             self._done_iterations += iterations
 
     def left_s(self) -> float | None:
-        """Seconds; None before anything was trained.
+        """Seconds until all wanted trials are done, if none fails; None before anything was trained.
 
         A trial that is not begun counts as much as those that are done on average.
         """
-        if not self._trained:
+        trials = self._running.values()
+        trained = self._trained + sum(trial.reached - trial.start for trial in trials)
+        if trained <= 0:
             return None
+        now = self._clock()
+        iteration_s = (self._busy_s + sum(trial.told - trial.began for trial in trials)) / trained
         each = self._done_iterations / self._done if self._done else float(self._iterations)
         open_trials = max(0, self._trials - self._done)
-        under_way = sorted(self._running.values(), reverse=True)[:open_trials]
-        work = sum(max(0.0, self._iterations - reached) for reached in under_way)
-        work += (open_trials - len(under_way)) * each
-        return (self._clock() - self._began) / self._trained * work
+        running = sorted(
+            max(0.0, (self._iterations - trial.reached) * iteration_s - (now - trial.told)) for trial in trials
+        )[:open_trials]
+        return _makespan(running, open_trials - len(running), each * iteration_s, self._places)
+
+
+def _makespan(running: Iterable[float], waiting: int, each_s: float, places: int) -> float:
+    """Seconds until all is done, where each place that falls free takes the next trial that waits."""
+    ends = [*running]
+    ends += [0.0] * (places - len(ends))
+    if waiting > _SIMULATED:
+        return (sum(ends) + waiting * each_s) / len(ends)
+    heapq.heapify(ends)
+    for _ in range(waiting):
+        heapq.heapreplace(ends, ends[0] + each_s)
+    return max(ends)

@@ -13,12 +13,18 @@ End = Literal["finished", "stopped", "failed", "put down"]
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A trial that was handed out; `reached` iterations were trained before it was put down or its driver died."""
+    """A trial that was handed out.
+
+    Attributes:
+        reached: iterations that were trained before it was put down or its driver died.
+        had_ended: whether all of it was trained and measured by then, and only its driver did not hear of it.
+    """
 
     number: int
     key: str
     point: Point
     reached: int = 0
+    had_ended: bool = False
 
 
 class Observer(Protocol):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.common.progress import duration, say
+from pipeline.common.progress import count, duration, say
 from pipeline.config import SearchConfig
 from pipeline.report.card import trial_card
 from pipeline.search.driver.budget import Spending
@@ -51,17 +51,20 @@ class Reporter:
         self._wanted, self._total = config.trials, config.schedule.iterations
         before = [row["metrics"] for row in ledger.records() if row["state"] in ("finished", "stopped")]
         trained = sum(float(figures.get("iterations", self._total)) for figures in before)
-        self._estimate = Estimate(config.trials, self._total, len(before), trained)
+        self._estimate = Estimate(config.trials, self._total, len(before), trained, config.resources.concurrent)
 
     def started(self, asked: Asked) -> None:
         point = asked.point
-        begins = f"goes on from iteration {asked.reached}" if asked.reached else "starts"
+        if asked.had_ended:
+            begins = "had ended when the search was interrupted, and is taken over"
+        else:
+            begins = f"goes on from iteration {asked.reached}" if asked.reached else "starts"
         say(
             f"search  trial {asked.number} {begins}: {point.variant}  lambda1 {point.lambda1:.2g}  "
             f"lambda2 {point.lambda2:.2g}  gamma {point.gamma:.2f}"
         )
         self._runs[asked.number] = self._run_of(asked)
-        self._estimate.reached(asked.number, asked.reached, counts=False)
+        self._estimate.started(asked.number, self._total if asked.had_ended else asked.reached)
         if self._live:
             self._live.started(asked, self._runs[asked.number].id)
 
@@ -139,7 +142,7 @@ class Reporter:
     def status(self, done: int | None = None) -> str:
         """The search in one line."""
         parts = [
-            f"{self._ledger.done if done is None else done} of {self._wanted} trials done",
+            f"{self._ledger.done if done is None else done} of {count(self._wanted, 'trial')} done",
             f"{len(self._runs)} running",
             f"{self._ledger.failed} failed",
             f"{self._spending.usd:.2f} dollars",
@@ -149,7 +152,7 @@ class Reporter:
 
     def _left(self, done: int) -> str:
         left = self._estimate.left_s()
-        text = f"[{done}/{self._wanted} trials done"
+        text = f"[{done}/{count(self._wanted, 'trial')} done"
         return text + ("]" if left is None else f", about {duration(left)} left]")
 
 

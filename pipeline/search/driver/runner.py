@@ -13,7 +13,7 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from pipeline.common.errors import UserError
-from pipeline.common.progress import say
+from pipeline.common.progress import count, say
 from pipeline.config import Resources, SearchConfig
 from pipeline.search.driver.budget import Spending
 from pipeline.search.driver.observer import Asked, End, Observer
@@ -77,8 +77,10 @@ class LedgerSearcher(Searcher):
             self.trouble = str(error)
             return Searcher.FINISHED
         key = trial_key(self._store.study, number, point, self._config.seed)
-        asked = Asked(number=number, key=key, point=point, reached=self._reached(key))
-        self._asked[trial_id], self._spent[trial_id] = asked, self._ledger.under_way.get(number, {})
+        before = self._ledger.under_way.get(number)
+        had_ended = before is not None and self._had_ended(key)
+        asked = Asked(number=number, key=key, point=point, reached=self._reached(key), had_ended=had_ended)
+        self._asked[trial_id], self._spent[trial_id] = asked, before or {}
         self._observer.started(asked)
         return {
             "number": number,
@@ -126,6 +128,13 @@ class LedgerSearcher(Searcher):
             return self._store.reached(key)
         except StoreAway:
             return 0
+
+    def _had_ended(self, key: str) -> bool:
+        """For the eye alone, too."""
+        try:
+            return self._store.record(key) is not None
+        except (StoreAway, ValueError):
+            return False
 
     def _strange_store(self, asked: Asked, result: dict[str, Any]) -> str | None:
         """Why the first checkpoint of all cannot be seen from here."""
@@ -269,7 +278,7 @@ def run_search(
         searcher.close()
         if not ledger.finished:
             raise UserError(
-                f"all {ledger.stopped} trials that count were stopped early, so that there is no network: "
+                "every trial that counts was stopped early, so that there is no network: "
                 "raise search.stopping.keep or search.trials"
             )
     elif limit := spending.reached:
@@ -277,7 +286,7 @@ def run_search(
             raise UserError(f"the search reached {limit} before any trial finished: raise it and run again")
     else:
         raise UserError(
-            f"the search ended early: {ledger.failed} trials failed and only {ledger.done} of {config.trials} "
+            f"the search ended early: {count(ledger.failed, 'trial')} failed and only {ledger.done} of {config.trials} "
             "finished; the reasons stand in MLflow and above. Where losses diverged or sliders died, lower "
             "search.space.lambda1, or train longer; where workers died, mend that; the same command goes on"
         )

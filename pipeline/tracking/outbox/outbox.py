@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from pipeline.common.progress import count
 from pipeline.tracking.outbox.artifact_copies import keep_copy
 from pipeline.tracking.outbox.records import Record, is_local, now_ms
 from pipeline.tracking.outbox.sender_thread import Courier
@@ -97,8 +98,9 @@ class Delivery:
             self._closing_left_s = max(0.0, self._closing_left_s - (time.monotonic() - begun))
         unwritten = self._spool.unwritten()
         if left > unwritten and left != self._told:
-            kept = f"{left - unwritten} records for the tracker wait in {self._spool.folder}"
-            _log.warning("%s; the next stage, or `python -m pipeline ui`, sends them", kept)
+            waits = f"{count(left - unwritten, 'record')} for the tracker {'wait' if left - unwritten > 1 else 'waits'}"
+            kept = f"{waits} in {self._spool.folder}"
+            _log.warning("%s; the next stage, or `python -m pipeline ui`, sends what waits", kept)
         self._told = left
 
     def _known(self, run_id: str) -> str | None:

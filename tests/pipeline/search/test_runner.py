@@ -86,6 +86,36 @@ def searcher(ledger: Ledger, witness: Witness, wanted: int = 3, **changes: Any) 
     return LedgerSearcher(config, ledger, Store("memory://store", "study"), spent, witness)
 
 
+class AllAsked(Witness):
+    """Keeps the trials that were handed out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Asked] = []
+
+    def started(self, asked: Asked) -> None:
+        self.asked.append(asked)
+
+
+@pytest.mark.parametrize("had_ended", [True, False])
+def test_a_trial_whose_end_a_killed_driver_did_not_hear_of_is_known_as_ended(had_ended: bool, tmp_path: Path) -> None:
+    storage, witness = optuna.storages.InMemoryStorage(), AllAsked()
+    number, point = Ledger(storage, "study", CONFIG).ask()
+    store = Store("memory://store", "study")
+    key = trial_key("study", number, point, 7)
+    if had_ended:
+        store.put(key, tmp_path, {"record": text()})
+    else:
+        store.keep(key, 30, b"checkpoint")
+    search = searcher(Ledger(storage, "study", CONFIG), witness)
+    search.suggest("again")
+    search.suggest("new")
+    assert [(asked.had_ended, asked.reached) for asked in witness.asked] == [
+        (had_ended, 0 if had_ended else 30),
+        (False, 0),
+    ]
+
+
 def test_a_trial_s_config_is_all_that_a_worker_needs(ledger: Ledger, witness: Witness) -> None:
     config = searcher(ledger, witness).suggest("t")
     assert isinstance(config, dict)

@@ -67,7 +67,7 @@ def test_the_end_waits_for_some_seconds_in_all_and_says_what_is_left(
         taking.close()
     assert 0.3 <= time.monotonic() - began < 2
     (said,) = [entry.message for entry in caplog.records if entry.levelno == logging.WARNING]
-    assert said.startswith("1 records for the tracker wait in ")
+    assert said.startswith("1 record for the tracker waits in ")
     tracker.away = False
     until(lambda: spool.waiting() == 0)
 
