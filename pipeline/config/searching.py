@@ -115,7 +115,7 @@ class ControlLimits:
     """What a network must do to be feasible: on the front, and picked. It obeys its sliders.
 
     Args:
-        gain: least share of the dense network's gain on each axis, in [0, 1].
+        gain: least share of the dense network's gain on each axis, at most 1; a large negative number asks for none.
         off_rms: most that all sliders at 0 may change a photo: RMS in 8-bit steps, at least 0.
     """
 
@@ -123,7 +123,7 @@ class ControlLimits:
     off_rms: float
 
     def __post_init__(self) -> None:
-        require(0 <= self.gain <= 1, f"gain must be a share, in [0, 1], got {self.gain}")
+        require(math.isfinite(self.gain) and self.gain <= 1, f"gain must be a share, at most 1, got {self.gain}")
         require(math.isfinite(self.off_rms) and self.off_rms >= 0, f"off_rms must be at least 0, got {self.off_rms}")
 
 

@@ -8,9 +8,8 @@ import pytest
 
 import pipeline.common.keys
 import tatsnet
-from pipeline.common.keys import code_version, key_of, responses_from_json, responses_to_json
+from pipeline.common.keys import code_version, key_of
 from tatsnet.network.architecture import NetworkConfig
-from tatsnet.quality.evaluation import Response
 from tests.pipeline.search.spaces import space, suggestion
 
 
@@ -76,8 +75,3 @@ def test_a_key_does_not_depend_on_the_order_of_its_parts() -> None:
 )
 def test_every_part_of_a_key_counts(change: dict[str, object]) -> None:
     assert key_of(PARTS | change) != key_of(PARTS)
-
-
-def test_responses_come_back_as_they_were() -> None:
-    answers = {"deblur": Response(range=3.25, evenness=0.5), "denoise": Response(range=1 / 3, evenness=1.0)}
-    assert responses_from_json(responses_to_json(answers)) == answers

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from tatsnet.data.degradation import Image, degrade, evaluation_grid
 from tatsnet.quality.evaluation import (
-    DEAD_RANGE,
-    STEPS,
     EvalPhoto,
     crop_windows,
     degraded_grid,
@@ -21,9 +19,7 @@ from tatsnet.quality.evaluation import (
     make_eval_photos,
     oracle_outputs,
     oracle_psnr,
-    response,
     restore_all,
-    rms,
     to_batch,
     to_images,
 )
@@ -167,58 +163,3 @@ def test_a_better_restorer_scores_higher(photos: list[EvalPhoto]) -> None:
         return (image + to_batch([next(originals)], CPU)) / 2
 
     assert oracle_psnr(towards_clean, photos, CPU) > input_psnr(photos) + 5
-
-
-@pytest.mark.parametrize(
-    ("moves", "reach", "evenness"),
-    [
-        ((0, 10, 20, 30, 40), 40, 1.0),
-        ((0, 0, 0, 0, 40), 40, 1 / 4),
-        ((0, 40, 40, 40, 40), 40, 1 / 4),
-        ((0, 20, 20, 40, 40), 40, 1 / 2),
-        ((0, 0, 0, 0, 0), 0, 0.0),
-        ((0, 5, 10, 20, 25), 25, 25**2 / (4 * (25 + 25 + 100 + 25))),
-    ],
-)
-def test_response_by_hand(moves: tuple[int, ...], reach: float, evenness: float) -> None:
-    """The output is a grey that each slider moves by whole 8-bit steps."""
-    levels = torch.tensor(moves, dtype=torch.float32)
-
-    def restore(image: Tensor, task: Tensor) -> Tensor:
-        step = (task.sum(1) * 4).round().long()
-        return torch.full_like(image, 100 / 255) + (levels[step] / 255)[:, None, None, None]
-
-    grey = np.full((8, 8, 3), 100, np.uint8)
-    measured = response(restore, make_eval_photos("grey", grey, 0, 0, seed=0), CPU)
-    assert list(measured) == ["deblur", "denoise", "dejpeg"]
-    for axis in measured.values():
-        assert axis.range == pytest.approx(reach, abs=1e-9)
-        assert axis.evenness == pytest.approx(evenness, abs=1e-9)
-        assert (axis.range < DEAD_RANGE) == (reach == 0)
-
-
-def test_each_slider_is_measured_on_the_input_that_needs_it_and_alone(photos: list[EvalPhoto]) -> None:
-    calls: list[tuple[Tensor, Tensor]] = []
-
-    def restore(image: Tensor, task: Tensor) -> Tensor:
-        calls.append((image, task))
-        return image + 0.1 * task[:, :1, None, None]
-
-    measured = response(restore, photos[:1], CPU)
-    assert len(calls) == 3
-    for axis, (image, task) in enumerate(calls):
-        expected = torch.zeros(5, 3)
-        expected[:, axis] = torch.tensor(STEPS)
-        assert torch.equal(task, expected)
-        full = [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)][axis]
-        index = [d.task for d in degraded_grid()].index(full)
-        assert np.array_equal(to_images(image)[0], photos[0].degraded[index])
-    assert measured["deblur"].range > 10
-    assert measured["denoise"].range == measured["dejpeg"].range == 0
-
-
-def test_rms_by_hand() -> None:
-    a, b = np.full((2, 2, 3), 250, np.uint8), np.full((2, 2, 3), 250, np.uint8)
-    b[0] = 0
-    assert rms(a, a) == 0
-    assert rms(a, b) == rms(b, a) == pytest.approx(250 / 2**0.5)

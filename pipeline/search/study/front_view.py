@@ -53,7 +53,7 @@ def search_of(
         number, figures = row["number"], row["metrics"]
         run = runs.get(number, "")
         if row["state"] in ("finished", "failed") and {"psnr_db", cost} <= set(figures):
-            disobeys = disobedience(figures, limits) if "control" in figures else ""
+            disobeys = disobedience(figures, limits)
             state: State = "finished" if row["state"] == "finished" and not disobeys else "infeasible"
             weakest = figures.get("weakest_slider", math.nan)
             points.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -25,12 +26,16 @@ CONSTRAINTS = "constraints"
 
 def violations(figures: Mapping[str, Any], limits: ControlLimits) -> tuple[float, ...]:
     """By how much a trial's figures miss each constraint: the gain of each axis, then `off_rms`; at most 0 holds it."""
+    if "control" not in figures:  # of a study that measured movement alone
+        return (math.inf,) * (len(AXES) + 1)
     gains = (limits.gain - figures["control"][axis] for axis in AXES)
     return (*gains, figures["off_rms"] - limits.off_rms)
 
 
 def disobedience(figures: Mapping[str, Any], limits: ControlLimits) -> str:
     """Why a network is infeasible, in words; empty where it holds every constraint."""
+    if "control" not in figures:
+        return "its control was not measured"
     *short, changed = violations(figures, limits)
     said = [
         f"{axis} gains {figures['control'][axis]:.0%} of what the dense network's does, less than {limits.gain:.0%}"

@@ -18,7 +18,6 @@ from pipeline.report import (
 )
 from tatsnet.data.degradation import Image, evaluation_grid
 from tatsnet.network.tasks import AXES
-from tatsnet.quality.evaluation import Response
 
 DENSE_MS = {("480x320", 1): 412.0, ("480x320", 2): 236.0, ("1280x720", 1): 2480.0, ("1280x720", 2): 1415.0}
 
@@ -53,7 +52,11 @@ def network(
         gflops_hd_m27=27.3 * ratios[-1][1],
         shared_layers_pct=shared_pct,
         parameters=parameters,
-        response={axis: Response(range=11.2 - 3 * n, evenness=0.92 - 0.1 * n) for n, axis in enumerate(AXES)},
+        control={axis: 0.97 - 0.1 * n for n, axis in enumerate(AXES)},
+        gain_db={axis: 6.2 - 2 * n for n, axis in enumerate(AXES)},
+        evenness={axis: 0.92 - 0.1 * n for n, axis in enumerate(AXES)},
+        off_rms=0.0,
+        psnr_by_degradation_db=tuple(psnr_db + 0.3 * (12.5 - n) for n in range(26)),
         flops_by_m=ratios,
         flops_by_task={
             key: tuple(
@@ -139,6 +142,8 @@ def metrics(**changes: object) -> Metrics:
         "input_psnr_db": 23.40,
         "dense_psnr_db": dense.psnr_db,
         "dense_valid_psnr_db": 27.02,
+        "input_best27_psnr_db": 20.9,
+        "input_by_degradation_db": tuple(32.0 - 0.7 * n for n in range(26)),
         "hypervolume": 3.107,
         "trials": TrialCounts(finished=10, stopped=2, failed=1),
         "search_cost": SearchCost(cpu_hours=2.5, gpu_hours=1.25, usd=1.6),

@@ -21,7 +21,6 @@ from pipeline.report import (
     TrialCounts,
     TrialPoint,
 )
-from tatsnet.quality.evaluation import Response
 from tests.pipeline.report.factory import metrics, network, pictures
 
 CLASSES = (
@@ -30,7 +29,6 @@ CLASSES = (
     Metrics,
     NetworkFigures,
     Profile,
-    Response,
     SearchCost,
     TaskCost,
     TrialCounts,
@@ -55,8 +53,10 @@ def test_the_keys_that_others_read() -> None:
         numbers = ("psnr_db", "ssim", "flops_ratio_m1", "flops_ratio_m27", "shared_layers_pct", "speedup_27")
         assert all(isinstance(pick[key], float) for key in numbers)
         assert all(isinstance(pick[key], str) for key in ("name", "variant"))
-        assert set(pick["response"]) == {"deblur", "denoise", "dejpeg"}
-        assert all(set(answer) == {"range", "evenness"} for answer in pick["response"].values())
+        for name in ("control", "gain_db", "evenness"):
+            assert set(pick[name]) == {"deblur", "denoise", "dejpeg"}
+        assert pick["off_rms"] == 0.0
+        assert len(pick["psnr_by_degradation_db"]) == 26
         assert pick["flops_by_m"][26] == [27, pick["flops_ratio_m27"]]
 
 
@@ -93,12 +93,12 @@ def broken(path: tuple[Any, ...], value: object) -> Any:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("schema",), 2, "schema must be 1, got 2"),
-        (("schema",), KeyError, "schema must be 1, got None"),
+        (("schema",), 1, "schema must be 2, got 1"),
+        (("schema",), KeyError, "schema must be 2, got None"),
         (("picks", 1, "psnr_db"), KeyError, r"picks\[1\].psnr_db is missing"),
         (("picks", 1, "psnr_db"), "26", r"picks\[1\].psnr_db must be a number"),
         (("picks", 1, "psnr_db"), True, r"picks\[1\].psnr_db must be a number"),
-        (("picks", 0, "response", "deblur"), 3, r"picks\[0\].response.deblur must be an object"),
+        (("picks", 0, "control", "deblur"), "3", r"picks\[0\].control.deblur must be a number"),
         (("picks", 0, "flops_by_m", 2), [3], r"picks\[0\].flops_by_m\[2\] must be a list of 2"),
         (("front", 0, "pareto"), 1, r"front\[0\].pareto must be true or false"),
         (("trials", "failed"), 0.5, "trials.failed must be a whole number"),

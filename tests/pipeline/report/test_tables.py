@@ -9,11 +9,12 @@ import pytest
 
 from pipeline.report.tables import (
     Table,
+    control_table,
     cost_table,
+    degradations_table,
     milliseconds,
     percent,
     quality_table,
-    response_table,
     tables,
     trials_table,
 )
@@ -71,10 +72,26 @@ def test_quality_without_the_best_of_27() -> None:
     assert column(table, "PSNR best of 27 (dB)")[1:] == ["not measured"] * 4
 
 
-def test_a_response_that_is_missing_is_said() -> None:
-    pick = dataclasses.replace(network(), response={})
-    table = response_table(metrics(picks=(pick,)))
-    assert column(table, "denoise range") == ["8.2", "not measured"]
+def test_control_beside_dense_and_what_all_sliders_at_zero_change() -> None:
+    table = control_table(metrics(picks=(dataclasses.replace(network(), off_rms=0.25),)))
+    assert column(table, "denoise gain (dB)") == ["4.20", "4.20"]
+    assert column(table, "off") == ["0.00", "0.25"]
+
+
+def test_every_degradation_has_a_row_with_the_input_beside_the_networks() -> None:
+    value = metrics()
+    table = degradations_table(value)
+    assert len(table.rows) == 27
+    assert [row[1] for row in table.rows[1:]] == [f"{psnr:.2f}" for psnr in value.input_by_degradation_db]
+    assert [row[2] for row in table.rows[1:]] == [f"{psnr:.2f}" for psnr in value.dense.psnr_by_degradation_db]
+    assert table.rows[0][:2] == ("none", "clean")
+    assert table.rows[-1][0] == "blur4 noise50 q10"
+
+
+def test_the_best_of_27_stands_beside_its_own_inputs() -> None:
+    value = metrics()
+    table = quality_table(value)
+    assert column(table, "PSNR best of 27 (dB)")[0] == f"{value.input_best27_psnr_db:.2f}"
 
 
 def test_trials_rise_in_cost_and_the_front_is_marked() -> None:

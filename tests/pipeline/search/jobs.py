@@ -12,7 +12,9 @@ from pipeline.search.trial.trial import Job
 from tatsnet.data.degradation import Image
 from tatsnet.data.pairs import PhotoPack
 from tatsnet.network.supernet import SuperNetwork
-from tatsnet.quality.evaluation import Response, make_eval_photos
+from tatsnet.network.tasks import AXES
+from tatsnet.quality.control import Control
+from tatsnet.quality.evaluation import make_eval_photos
 from tests.pipeline.search.spaces import tiny
 
 
@@ -26,8 +28,8 @@ def smooth_photo(height: int, width: int, seed: int) -> Image:
     return photo
 
 
-def make_job(changes: Mapping[str, Any] | None = None, dense_range: float = 1.0) -> Job:
-    """The tiny profile's job with an untrained network, which answers each slider by `dense_range`."""
+def make_job(changes: Mapping[str, Any] | None = None, dense_gain_db: float = 1.0) -> Job:
+    """The tiny profile's job with an untrained network, beside a dense one that gains so much on each axis."""
     params = tiny({"search.schedule.iterations": 30, "train.batch": 2} | dict(changes or {}))
     return Job(
         network=params.network,
@@ -37,7 +39,7 @@ def make_job(changes: Mapping[str, Any] | None = None, dense_range: float = 1.0)
         pack=PhotoPack.of([smooth_photo(40, 56, 0), smooth_photo(32, 24, 1)]),
         valid=tuple(make_eval_photos("valid", smooth_photo(32, 32, 2), 24, 1, 0)),
         warm=SuperNetwork(params.network, torch.Generator().manual_seed(3)).state_dict(),
-        dense_response={axis: Response(range=dense_range, evenness=1.0) for axis in ("deblur", "denoise", "dejpeg")},
+        dense=Control(gain_db=dict.fromkeys(AXES, dense_gain_db), evenness=dict.fromkeys(AXES, 1.0), off_rms=0.0),
         gpus=0.0,
         cpus=1.0,
     )

@@ -35,3 +35,15 @@ def suggestion(
 ) -> Suggestion:
     """A suggested point."""
     return Suggestion(variant=variant, lambda1=lambda1, lambda2=lambda2, gamma=gamma)  # type: ignore[arg-type]
+
+
+def obeys(share: float = 1.0, off_rms: float = 0.0) -> dict[str, Any]:
+    """The control of a trial whose every axis gains this share of what the dense network's does."""
+    axes = ("deblur", "denoise", "dejpeg")
+    return {
+        "control": dict.fromkeys(axes, share),
+        "gain_db": dict.fromkeys(axes, 4.0 * share),
+        "evenness": dict.fromkeys(axes, 0.9),
+        "off_rms": off_rms,
+        "weakest_slider": share,
+    }

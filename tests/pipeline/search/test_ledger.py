@@ -18,7 +18,7 @@ from pipeline.common.errors import UserError
 from pipeline.config import Space
 from pipeline.search.study.ledger import Ledger, sqlite
 from pipeline.search.study.space import Point, sample
-from tests.pipeline.search.spaces import search_config, space, suggestion
+from tests.pipeline.search.spaces import obeys, search_config, space, suggestion
 
 SUGGESTIONS = (
     suggestion(lambda1=1e-3),
@@ -29,7 +29,7 @@ CONFIG = search_config(space=space(), suggestions=SUGGESTIONS)
 
 
 def record(psnr_db: float = 25.0, flops: float = 0.1) -> dict[str, Any]:
-    return {"psnr_db": psnr_db, "flops_ratio_m27": flops, "response": {"deblur": {"range": 1.0}}}
+    return {"psnr_db": psnr_db, "flops_ratio_m27": flops, **obeys()}
 
 
 @pytest.fixture

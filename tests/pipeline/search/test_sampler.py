@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from pipeline.search.study.ledger import Ledger
 from pipeline.search.study.sampler import Sampler
 from pipeline.search.study.space import sample
-from tests.pipeline.search.spaces import search_config, space, suggestion
+from tests.pipeline.search.spaces import obeys, search_config, space, suggestion
 
 CONFIG = search_config(space=space(), suggestions=(suggestion(lambda1=1e-3),))
 
@@ -28,7 +28,7 @@ def on(storage: InMemoryStorage) -> Ledger:
 
 
 def end(ledger: Ledger, number: int, psnr_db: float, flops: float) -> None:
-    ledger.finish(number, {"psnr_db": psnr_db, "flops_ratio_m27": flops})
+    ledger.finish(number, {"psnr_db": psnr_db, "flops_ratio_m27": flops, **obeys()})
 
 
 def search(storage: InMemoryStorage, trials: int, reopen: bool = False) -> Ledger:

@@ -11,11 +11,9 @@ import torch
 
 from pipeline.search.study.space import Point
 from pipeline.search.trial.trial import (
-    DEAD_SHARE,
     REFERENCE_SIDE,
     Trial,
     dead_points,
-    dead_slider,
     latency_figures,
     trial_key,
 )
@@ -25,8 +23,8 @@ from tatsnet.method.checkpoint import load_masked, read_extra
 from tatsnet.method.training import Diverged
 from tatsnet.network.architecture import Architecture, NetworkConfig, gather
 from tatsnet.network.flops import effect_cost
-from tatsnet.network.tasks import AXES
-from tatsnet.quality.evaluation import DEAD_RANGE, Response, oracle_psnr
+from tatsnet.quality.control import measure_control
+from tatsnet.quality.evaluation import oracle_psnr
 from tatsnet.timing.latency_model import LatencyTable
 from tests.pipeline.search.jobs import make_job
 from tests.tatsnet.networks import some_tasks
@@ -117,33 +115,6 @@ class TestLatencyFigures:
         assert latency_figures(TABLE, thin(9))["latency_ms"] == pytest.approx((0.5 + 5) / 27 + 0.25)
 
 
-def answers(**ranges: float) -> dict[str, dict[str, float]]:
-    return {axis: {"range": ranges.get(axis, 5.0), "evenness": 1.0} for axis in AXES}
-
-
-def dense(range_: float) -> dict[str, Response]:
-    return {axis: Response(range=range_, evenness=1.0) for axis in AXES}
-
-
-class TestDeadSlider:
-    @pytest.mark.parametrize("axis", AXES)
-    def test_the_dead_one_is_named_with_its_figures(self, axis: str) -> None:
-        reason = dead_slider(answers(**{axis: 0.05}), dense(5.0))
-        assert reason is not None
-        assert axis in reason
-        assert "0.05" in reason
-
-    def test_living_sliders_give_no_reason(self) -> None:
-        assert dead_slider(answers(), dense(5.0)) is None
-
-    @pytest.mark.parametrize(("dense_range", "least"), [(5.0, DEAD_RANGE), (50.0, DEAD_SHARE * 50), (0.0, DEAD_RANGE)])
-    def test_the_bound_is_a_share_of_dense_but_at_least_what_can_be_seen(
-        self, dense_range: float, least: float
-    ) -> None:
-        assert dead_slider(answers(denoise=least * 1.001), dense(dense_range)) is None
-        assert dead_slider(answers(denoise=least * 0.999), dense(dense_range)) is not None
-
-
 @pytest.fixture(scope="module")
 def trained() -> Trial:
     trial = Trial(make_job(), POINT, seed=0)
@@ -204,7 +175,11 @@ class TestTrial:
         assert measured["patterns"] == len(architecture.patterns)
         assert measured["dead_points"] == dead_points(architecture.patterns, trained.job.method.least_channels)
         assert measured["psnr_db"] == oracle_psnr(trained.model, trained.job.valid, torch.device("cpu"))
-        assert set(measured["response"]) == set(AXES)
+        obeys = measure_control(trained.model, trained.job.valid, torch.device("cpu"))
+        assert measured["gain_db"] == obeys.gain_db
+        assert measured["control"] == obeys.shares(trained.job.dense)
+        assert measured["weakest_slider"] == min(measured["control"].values())
+        assert measured["off_rms"] == 0
 
     def test_device_hours_are_seconds_times_its_devices(self, measured: dict[str, Any], trained: Trial) -> None:
         assert measured["device_hours"] == pytest.approx(measured["seconds"] / 3600)

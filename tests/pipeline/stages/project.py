@@ -14,6 +14,7 @@ from pipeline.config import load
 from pipeline.stages.runner import Context
 from pipeline.tracking import NullRun, NullTracker
 from tests.pipeline.search.jobs import smooth_photo
+from tests.pipeline.search.spaces import obeys
 from tests.profiles.tiny import tiny_profile
 
 SIZES: Mapping[str, Sequence[tuple[int, int]]] = {
@@ -41,26 +42,19 @@ def clean_photos(root: Path, sizes: Mapping[str, Iterable[tuple[int, int]]] = SI
     return folder
 
 
-def responses(reach: float) -> dict[str, dict[str, float]]:
-    """Every slider moves the output by `reach` 8-bit steps, evenly."""
-    return {axis: {"range": reach, "evenness": 1.0} for axis in ("deblur", "denoise", "dejpeg")}
-
-
-def trial_row(
-    number: int, psnr_db: float, flops: float, state: str = "finished", reach: float = 10.0
-) -> dict[str, Any]:
+def trial_row(number: int, psnr_db: float, flops: float, state: str = "finished", share: float = 1.0) -> dict[str, Any]:
     """A row of `search/trials.json`."""
     figures = {
         "psnr_db": psnr_db,
         "flops_ratio_m1": min(1.0, 2 * flops),
         "flops_ratio_m27": flops,
         "shared_layers_pct": 50.0,
-        "response": responses(reach),
+        **obeys(share),
     }
     return {
         "number": number,
         "state": state,
-        "reason": None if state == "finished" else "dead slider: denoise",
+        "reason": None if state == "finished" else "diverged: the loss became nan",
         "variant": "TSNet" if number % 2 else "TA+TSNet",
         "lambda1": 1e-3,
         "lambda2": 0.0,

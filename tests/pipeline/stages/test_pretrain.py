@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from pipeline.common.errors import UserError
-from pipeline.common.keys import responses_from_json
 from pipeline.common.layout import FIGURES, SUPERNET, TRAININGS, WEIGHTS
 from pipeline.stages import degrade, pretrain
 from pipeline.stages.pretrain import work
@@ -18,6 +17,7 @@ from pipeline.training.follow import Checkpoint
 from tatsnet.method import training
 from tatsnet.method.checkpoint import load_dense
 from tatsnet.network.tasks import AXES
+from tatsnet.quality.control import Control
 from tatsnet.system.files import Tensors
 from tests.pipeline.stages.project import clean_photos, context
 
@@ -42,7 +42,7 @@ def test_it_leaves_a_network_and_its_figures(project: Path, capsys: pytest.Captu
     found = figures(project)
     assert 5 < found["input_psnr_db"] < 60
     assert 5 < found["psnr_db"] < 60
-    assert set(responses_from_json(found["response"])) == set(AXES)
+    assert set(Control.from_json(found["control"]).gain_db) == set(AXES)
     assert f"dense {found['psnr_db']:.2f} dB" in capsys.readouterr().out
 
 

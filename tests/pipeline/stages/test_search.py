@@ -10,7 +10,6 @@ import optuna
 import pytest
 import torch
 
-from pipeline.common.keys import responses_to_json
 from pipeline.common.layout import CLEAN, FIGURES, SUPERNET, TRIALS, TRIALS_FILE, WEIGHTS
 from pipeline.search.driver.observer import Asked
 from pipeline.search.study.ledger import Ledger
@@ -20,9 +19,9 @@ from pipeline.stages.search import Reporter, collect, latency_table, make_job, s
 from tatsnet.method.checkpoint import save_dense
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.supernet import SuperNetwork
-from tatsnet.quality.evaluation import Response
+from tatsnet.quality.control import Control
 from tatsnet.timing.latency_model import dense_ms
-from tests.pipeline.search.spaces import search_config
+from tests.pipeline.search.spaces import obeys, search_config
 from tests.pipeline.stages.project import clean_photos, context
 
 LATENCY = {
@@ -46,8 +45,9 @@ def put_network(root: Path, seed: int) -> None:
     (root / SUPERNET).mkdir(parents=True, exist_ok=True)
     network = SuperNetwork(NetworkConfig(width=8, blocks=1), torch.Generator().manual_seed(seed))
     save_dense(root / SUPERNET / WEIGHTS, network)
-    answers = {axis: Response(range=2.0, evenness=1.0) for axis in ("deblur", "denoise", "dejpeg")}
-    figures = {"input_psnr_db": 20.0, "psnr_db": 25.0, "response": responses_to_json(answers)}
+    axes = ("deblur", "denoise", "dejpeg")
+    control = Control(gain_db=dict.fromkeys(axes, 4.0), evenness=dict.fromkeys(axes, 1.0), off_rms=0.0)
+    figures = {"input_psnr_db": 20.0, "psnr_db": 25.0, "control": control.to_json()}
     (root / SUPERNET / FIGURES).write_text(json.dumps(figures))
 
 
@@ -157,7 +157,7 @@ def make_ledger() -> Ledger:
 
 
 def record(psnr_db: float, key: str) -> dict[str, Any]:
-    return {"psnr_db": psnr_db, "key": key, "response": {"denoise": {"range": 1.0, "evenness": 0.5}}, **FIGURE}
+    return {"psnr_db": psnr_db, "key": key, **obeys(), **FIGURE}
 
 
 class TestReporter:
@@ -241,7 +241,7 @@ class TestCollect:
             "psnr_db": 25.0,
             "input_psnr_db": 20.0,
         }
-        assert set(data["dense"]["response"]) == {"deblur", "denoise", "dejpeg"}
+        assert set(data["dense"]["control"]["gain_db"]) == {"deblur", "denoise", "dejpeg"}
         for row in finished:
             assert (project / TRIALS / row["folder"] / WEIGHTS).read_text() == f"weights {row['number']}"
         assert {path.name for path in (project / TRIALS).iterdir()} == {"0000", "0002"}

@@ -9,7 +9,8 @@ import pytest
 from pipeline.common.errors import UserError
 from pipeline.common.layout import SELECTED_FILE, TRIALS_FILE
 from pipeline.stages.select import work
-from tests.pipeline.stages.project import context, responses, trial_row
+from tests.pipeline.search.spaces import obeys
+from tests.pipeline.stages.project import context, trial_row
 
 ROWS = [
     trial_row(0, 24.0, 0.02),
@@ -25,8 +26,9 @@ def select(
     root: Path, rows: list[dict[str, Any]], changes: dict[str, Any] | None = None, objectives: list[str] | None = None
 ) -> Any:
     (root / "search").mkdir(exist_ok=True)
-    dense = {"psnr_db": 28.0, "input_psnr_db": 20.0, "response": responses(20.0)}
-    told = {"objectives": objectives} if objectives else {}
+    dense = {"psnr_db": 28.0, "input_psnr_db": 20.0, "control": {}}
+    told: dict[str, Any] = {"objectives": objectives} if objectives else {}
+    told["control"] = {"gain": 0.5, "off_rms": 0.5}
     (root / TRIALS_FILE).write_text(json.dumps({"schema": 1, "dense": dense, "trials": rows} | told))
     work(context(root, changes))
     return json.loads((root / SELECTED_FILE).read_text())
@@ -71,16 +73,26 @@ def test_latency_beside_flops_widens_the_front_and_leaves_the_budgets(tmp_path: 
     assert {pick["name"]: pick["trial"] for pick in found["picks"]}["under-15"] == 1
 
 
-def test_networks_with_weak_sliders_are_picked_only_for_a_budget_that_no_other_keeps(tmp_path: Path) -> None:
-    rows = [trial_row(0, 26.0, 0.02, reach=0.9), trial_row(1, 25.0, 0.1, reach=1.1), trial_row(2, 27.0, 0.5)]
-    found = select(tmp_path, rows, {"select.budgets": [0.2, 0.05], "select.response": 0.05})
-    assert found["pareto"] == [0, 2], "the front is that of all finished trials"
-    assert {pick["name"]: pick["trial"] for pick in found["picks"]} == {
-        "knee": 1,
-        "best": 2,
-        "under-20": 1,
-        "under-5": 0,
-    }
+def test_only_networks_that_obey_are_on_the_front_and_picked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = trial_row(3, 28.0, 0.01)
+    changed["metrics"] |= obeys(1.0, off_rms=0.6)
+    rows = [trial_row(0, 26.0, 0.02, share=0.49), trial_row(1, 25.0, 0.1, share=0.5), trial_row(2, 27.0, 0.5), changed]
+    found = select(tmp_path, rows, {"select.budgets": [0.2, 0.05]})
+    assert found["pareto"] == [1, 2]
+    picks = {pick["name"]: pick["trial"] for pick in found["picks"]}
+    assert picks == {"knee": 1, "best": 2, "under-20": 1, "under-5": 1}
+    assert found["hypervolume"] == pytest.approx(7 * 0.5 + 5 * 0.4)
+    said = capsys.readouterr().out
+    assert "no trial that obeys its sliders is within 5% of the dense FLOPs" in said
+    assert "2 of 4 trials obey, 2 on the front" in said
+
+
+def test_when_none_obeys_the_nearest_is_told_with_what_it_lacks(tmp_path: Path) -> None:
+    rows = [trial_row(0, 26.0, 0.02, share=0.1), trial_row(1, 25.0, 0.1, share=0.4)]
+    with pytest.raises(UserError, match=r"none of 2 .* trial 1: deblur gains 40% .* less than 50%.*specific_points"):
+        select(tmp_path, rows)
 
 
 def test_failed_trials_are_never_picked_however_good(tmp_path: Path) -> None:
