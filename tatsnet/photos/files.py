@@ -88,6 +88,8 @@ def read_photo(path: str | Path) -> Photo:
         raise PhotoError(f"{path}: {TOO_LARGE}") from error
     except MemoryError as error:
         raise PhotoError(f"{path}: not enough memory for this photo; make it smaller or free some memory") from error
+    except ImportError as error:
+        raise PhotoError(f"{path}: its decoder cannot be loaded ({error}); install the dependencies again") from error
     except Exception as error:  # decoders raise anything on damaged bytes: OSError, SyntaxError, struct.error, ...
         raise PhotoError(
             f"{path}: the image is damaged or cut short ({_reason(error)}); copy or export it again"

@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -339,6 +339,18 @@ def test_what_is_cut_short_stays_refused_in_plain_words(name: str, tmp_path: Pat
         read_photo(tmp_path / "a")
     assert " object at " not in str(caught.value)
     assert "<" not in str(caught.value)
+
+
+def test_a_decoder_that_cannot_be_loaded_is_not_blamed_on_the_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: bytes) -> NoReturn:
+        raise ImportError("libpng16.so.16: cannot open shared object file")
+
+    monkeypatch.setattr("tatsnet.photos.png.decode", fail)
+    (tmp_path / "a").write_bytes(png_bytes())
+    with pytest.raises(PhotoError, match="its decoder cannot be loaded"):
+        read_photo(tmp_path / "a")
 
 
 def test_every_cut_of_a_file_is_refused_or_whole(tmp_path: Path) -> None:
