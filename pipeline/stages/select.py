@@ -50,7 +50,7 @@ def choose(config: SelectConfig, front: list[Candidate], unit: str = "FLOPs") ->
 
 def nobody_obeys(usable: list[Candidate], data: dict[str, Any]) -> str:
     """What to say when no finished trial is feasible: the one that misses least, and what to do."""
-    least = min(usable, key=lambda candidate: max(candidate.violations))
+    least = min(usable, key=lambda candidate: max(candidate.violations.values()))
     figures = next(trial["metrics"] for trial in data["trials"] if trial["number"] == least.number)
     return (
         f"none of {len(usable)} finished trials obeys its sliders (search.control in params.yaml). The nearest is "

@@ -61,7 +61,7 @@ def test_the_paper_s_evaluation_counts_every_photo_and_effect() -> None:
 
 def test_every_rule_and_every_budget_may_pick_a_network_of_its_own() -> None:
     """Each is finetuned, extracted and measured, beside the dense one."""
-    usable = [Candidate(number=n, psnr_db=20.0 + n, costs=(0.02 + 0.04 * n,), response=1.0) for n in range(6)]
+    usable = [Candidate(number=n, psnr_db=20.0 + n, costs=(0.02 + 0.04 * n,)) for n in range(6)]
     config = dataclasses.replace(PAPER.select, picks=("knee", "best"), budgets=(0.15, 0.1, 0.05))
     assert len(choose(config, usable)) == 5
     many, few = change(PAPER, "select", config), change(PAPER, "select.budgets", ())

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline.common.errors import UserError
 from pipeline.common.sqlite import sqlite_uri
 from pipeline.config import SearchConfig
-from pipeline.search.study.pareto import CONSTRAINTS, COSTS, violations
+from pipeline.search.study.pareto import COSTS, constraint_key, violations
 from pipeline.search.study.retry import Patience
 from pipeline.search.study.sampler import INFEASIBLE, POINT, Sampler
 from pipeline.search.study.space import Point
@@ -166,11 +166,17 @@ class Ledger:
         """A healthy end: `record` holds its control, `psnr_db` (maximised) and the objectives' `COSTS` (minimised)."""
         self._set(number, _RECORD, record)
         missed = violations(record, self._config.control)
-        self._patience(lambda _: self._storage.set_trial_system_attr(self._ids[number], CONSTRAINTS, missed))
+        for name, violation in missed.items():
+            self._constrain(number, name, violation)
         self._sampler.constrain(number, missed)
         self._tell(
             number, TrialState.COMPLETE, [record["psnr_db"], *(record[COSTS[c]] for c in self._config.objectives)]
         )
+
+    def _constrain(self, number: int, name: str, violation: float) -> None:
+        """What `Trial.set_constraint` does: the storage has no other way to a trial that it handed out."""
+        key = constraint_key(name)
+        self._patience(lambda _: self._storage.set_trial_system_attr(self._ids[number], key, violation))
 
     def put_down(self, number: int, record: dict[str, Any]) -> None:
         """No end: what a trial has cost that goes on another time."""

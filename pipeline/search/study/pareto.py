@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,29 +20,30 @@ COSTS = {"flops": "flops_ratio_m27", "latency": "latency_ratio_m27"}
 """The figure of a trial that each of `search.objectives` minimises: at M = 27, as a share of dense."""
 
 
-CONSTRAINTS = "constraints"
-"""Optuna's own system attribute: what its samplers and its Pareto set take as violations, feasible at 0 or below."""
+def constraint_key(name: str) -> str:
+    """The system attribute of a trial that `Trial.set_constraint` writes: Optuna takes 0 and below as feasible."""
+    return f"constraints:{name}"
 
 
-def violations(figures: Mapping[str, Any], limits: ControlLimits) -> tuple[float, ...]:
-    """By how much a trial's figures miss each constraint: the gain of each axis, then `off_rms`; at most 0 holds it."""
+def violations(figures: Mapping[str, Any], limits: ControlLimits) -> dict[str, float]:
+    """By how much a trial's figures miss each constraint, the gain of each axis and `off_rms`; at most 0 holds it."""
     if "control" not in figures:  # of a study that measured movement alone
-        return (math.inf,) * (len(AXES) + 1)
-    gains = (limits.gain - figures["control"][axis] for axis in AXES)
-    return (*gains, figures["off_rms"] - limits.off_rms)
+        return {**dict.fromkeys(AXES, math.inf), "off_rms": math.inf}
+    gains = {axis: limits.gain - figures["control"][axis] for axis in AXES}
+    return {**gains, "off_rms": figures["off_rms"] - limits.off_rms}
 
 
 def disobedience(figures: Mapping[str, Any], limits: ControlLimits) -> str:
     """Why a network is infeasible, in words; empty where it holds every constraint."""
     if "control" not in figures:
         return "its control was not measured"
-    *short, changed = violations(figures, limits)
+    missed = violations(figures, limits)
     said = [
         f"{axis} gains {figures['control'][axis]:.0%} of what the dense network's does, less than {limits.gain:.0%}"
-        for axis, missing in zip(AXES, short, strict=True)
-        if missing > 0
+        for axis in AXES
+        if missed[axis] > 0
     ]
-    if changed > 0:
+    if missed["off_rms"] > 0:
         said.append(f"all sliders at 0 change a photo by {figures['off_rms']:.2f} steps, more than {limits.off_rms:g}")
     return "; ".join(said)
 
@@ -61,12 +62,12 @@ class Candidate:
     number: int
     psnr_db: float
     costs: tuple[float, ...]
-    violations: tuple[float, ...] = ()
+    violations: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def feasible(self) -> bool:
         """Whether it holds every constraint."""
-        return all(violation <= 0 for violation in self.violations)
+        return all(violation <= 0 for violation in self.violations.values())
 
     @property
     def cost(self) -> float:
@@ -82,10 +83,10 @@ def pareto_set(candidates: Sequence[Candidate]) -> list[Candidate]:
     for index, candidate in enumerate(candidates):
         values = [candidate.psnr_db, *candidate.costs]
         place: dict[str, BaseDistribution] = {"index": FloatDistribution(0, len(candidates))}
-        kept = {CONSTRAINTS: candidate.violations} if candidate.violations else {}
-        study.add_trial(
-            create_trial(values=values, params={"index": float(index)}, distributions=place, system_attrs=kept)
-        )
+        trial = create_trial(values=values, params={"index": float(index)}, distributions=place)
+        for name, violation in candidate.violations.items():
+            trial.set_constraint(name, violation)
+        study.add_trial(trial)
     best = [candidates[int(trial.params["index"])] for trial in study.best_trials]
     return sorted(best, key=lambda candidate: (candidate.cost, candidate.number))
 

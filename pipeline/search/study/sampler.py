@@ -12,7 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.config import SearchConfig
-from pipeline.search.study.pareto import CONSTRAINTS
+from pipeline.search.study.pareto import constraint_key
 from pipeline.search.study.space import Point, first_points, sample
 
 MEMORY = 250
@@ -64,7 +64,6 @@ class Sampler:
             multivariate=True,
             group=True,
             constant_liar=True,
-            constraints_func=_violations,
         )
         trial = self._copy.ask()
         point = sample(trial, self._config.space, self._config.variants)
@@ -72,11 +71,12 @@ class Sampler:
         self._numbers.append(number)
         return point, self._copy.get_trials(deepcopy=False)[trial.number]
 
-    def constrain(self, number: int, violations: Sequence[float]) -> None:
+    def constrain(self, number: int, violations: Mapping[str, float]) -> None:
         """By how much a drawn trial, which is to be told next, misses each constraint; at most 0 holds it."""
         place = self._numbers.index(number)
         trial_id = self._copy.get_trials(deepcopy=False)[place]._trial_id
-        self._copy._storage.set_trial_system_attr(trial_id, CONSTRAINTS, list(violations))
+        for name, violation in violations.items():
+            self._copy._storage.set_trial_system_attr(trial_id, constraint_key(name), violation)
 
     def tell(
         self, number: int, state: TrialState, values: Sequence[float] | None = None, infeasible: bool = False
@@ -113,12 +113,6 @@ class Sampler:
         study = optuna.create_study(storage=InMemoryStorage(), directions=self._directions)
         study.add_trials(trials)
         return study
-
-
-def _violations(trial: FrozenTrial) -> Sequence[float]:
-    """What the study holds; a trial that did not finish has none, and Optuna asks for none of it."""
-    found: Sequence[float] = trial.system_attrs.get(CONSTRAINTS, ())
-    return found
 
 
 def _stopped(trial: FrozenTrial) -> FrozenTrial:

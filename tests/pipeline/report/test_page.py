@@ -128,7 +128,7 @@ def test_hostile_names_stay_text() -> None:
 
 
 def test_little_is_enough() -> None:
-    pick = dataclasses.replace(network(), response={}, latency=(), flops_by_m=(), flops_by_task={}, trial=None)
+    pick = dataclasses.replace(network(), latency=(), flops_by_m=(), flops_by_task={}, trial=None)
     value = metrics(picks=(pick,), front=(), stages={}, dense_valid_psnr_db=None)
     assert "not recorded" in parsed(value, photo="", degradation="").text
 

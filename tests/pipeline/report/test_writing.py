@@ -59,7 +59,7 @@ def test_the_page_holds_the_plots_and_the_sheet(root: Path) -> None:
 
 def test_the_tables_are_all_in_one_file(root: Path) -> None:
     text = (root / "reports" / "tables.md").read_text(encoding="utf-8")
-    assert text.count("\n## ") == 4
+    assert text.count("\n## ") == 5
 
 
 def test_the_same_figures_give_the_same_files(root: Path, tmp_path: Path) -> None:

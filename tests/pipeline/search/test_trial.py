@@ -160,7 +160,8 @@ class TestTrial:
         assert all(torch.allclose(first[name].float(), second[name].float(), atol=1e-6) for name in first)
 
     def test_a_loss_that_is_not_finite_ends_it_with_the_reason(self) -> None:
-        trial = Trial(make_job({"train.lr": 1e30, "train.clip": 1e30}), POINT, seed=0)
+        job = make_job()
+        trial = Trial(replace(job, train=replace(job.train, lr=1e30, clip=1e30)), POINT, seed=0)
         with pytest.raises(Diverged, match="loss"):
             for _ in iter(trial.advance, None):
                 pass

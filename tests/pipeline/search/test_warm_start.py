@@ -85,8 +85,8 @@ def test_the_next_search_tries_them_first(
     monkeypatch.chdir(tmp_path)
     before = (tmp_path / "params.yaml").read_text(encoding="utf-8")
     rows = [
-        trial(0, 25.0, 0.1, lambda1=0.0012345678901234, gamma=0.9),
-        trial(1, 26.0, 0.2, variant="TSNet", lambda2=0.0, lambda1=0.002, gamma=0.9),
+        trial(0, 25.0, 0.1, variant="TA+TSNet-m", lambda1=0.0012345678901234, gamma=0.9),
+        trial(1, 26.0, 0.2, variant="TSNet-m", lambda2=0.0, lambda1=0.002, gamma=0.9),
     ]
     (tmp_path / "earlier.json").write_text(json.dumps(study(*rows)), encoding="utf-8")
     assert main(["warm-start", "earlier.json"]) == 0
@@ -95,11 +95,11 @@ def test_the_next_search_tries_them_first(
     config = load(tmp_path / "params.yaml").search
     ledger = Ledger(optuna.storages.InMemoryStorage(), "study", config)
     first, second = ledger.ask()[1], ledger.ask()[1]
-    assert (first.variant, first.lambda1, first.lambda2) == ("TSNet", 0.002, 0.0)
+    assert (first.variant, first.lambda1, first.lambda2) == ("TSNet-m", 0.002, 0.0)
     assert second.to_json() == {name: rows[0][name] for name in ("variant", "lambda1", "lambda2", "gamma")}
     assert ledger.ask()[1] not in (first, second), "and then samples"
 
     after = (tmp_path / "params.yaml").read_text(encoding="utf-8")
-    marks = ("  suggestions:", "  stopping:")
+    marks = ("  suggestions:", "  control:")
     assert [text.split(marks[0])[0] for text in (before, after)].count(before.split(marks[0])[0]) == 2
     assert after.split(marks[1])[1] == before.split(marks[1])[1], "comments and all"

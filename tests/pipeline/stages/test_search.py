@@ -112,7 +112,7 @@ def test_a_job_holds_what_the_earlier_stages_made(project: Path) -> None:
     job = make_job(context(project))
     assert len(job.pack.shapes) == 2
     assert len(job.valid) == 2
-    assert job.dense_response["denoise"].range == 2.0
+    assert job.dense.gain_db["denoise"] == 4.0
     SuperNetwork(job.network).load_state_dict(dict(job.warm))
 
 
