@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from tatsnet.cli.errors import shown, told
+from tatsnet.cli.model_options import add_extract, add_models
 from tatsnet.cli.train_options import add_train
 from tatsnet.system.allocator import keep_freed_memory
 from tatsnet.system.cpus import usable_cpus
 
 DEFAULT_LEVELS = (0.0, 0.5, 1.0)
 MOST_LEVELS = 6
-MODEL_HELP = "folder of an extracted network, or models:/NAME@ALIAS of a registry (default: models/pruned/knee)"
+MODEL_HELP = "a shipped network, a folder, or models:/NAME@ALIAS (default: models/pruned/knee, or standard)"
 CLOSED_PIPE = 141
 """As a shell counts it: 128, and 13 for the signal."""
 
@@ -115,6 +116,14 @@ def _run(args: argparse.Namespace) -> int:
             from tatsnet.cli.export import export_model
 
             export_model(args.folder, args.output)
+        case "extract":
+            from tatsnet.cli.extract import extract_training
+
+            print(extract_training(args.training, args.output, compact=args.compact))
+        case "models":
+            from tatsnet.cli.models import models
+
+            print(models(args.name))
         case "train":
             from tatsnet.cli.train import train
 
@@ -160,6 +169,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_flops(commands)
     _add_bench(commands)
     add_train(commands)
+    add_extract(commands)
+    add_models(commands)
     return parser
 
 

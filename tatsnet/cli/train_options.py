@@ -12,6 +12,7 @@ SEARCH = """example:
   tatsnet train search photos/ --from runs/dense -o runs/found --lambda1 2e-3 --lambda2 2e-2 --iterations 20000"""
 FINETUNE = """example:
   tatsnet train finetune photos/ --from runs/found -o runs/tuned --iterations 10000"""
+A_DENSE = "a dense training, or `dense`, the shipped one"
 VARIANTS = ("TSNet", "TSNet-m", "TA+TSNet", "TA+TSNet-m")
 
 
@@ -32,7 +33,14 @@ def add_train(commands: Any) -> None:
     dense.add_argument("--zero-task", choices=("identity", "learned"), default="identity", help=zero)
     dense.add_argument("--from", dest="begin", type=Path, metavar="DIR", help="go on from this training's network")
     found = _kind(kinds, "search", "find a network by the search of the paper (eq. 11)", SEARCH)
-    found.add_argument("--from", dest="begin", type=Path, metavar="DIR", required=True, help="a dense training")
+    found.add_argument(
+        "--from",
+        dest="begin",
+        type=Path,
+        metavar="DIR",
+        required=True,
+        help="a dense training, or `dense`, the shipped one",
+    )
     found.add_argument("--variant", choices=VARIANTS, default="TA+TSNet-m", help="of the method (default: TA+TSNet-m)")
     found.add_argument("--lambda1", type=float, required=True, help="weight of the FLOPs")
     found.add_argument("--lambda2", type=float, default=0.0, help="weight of the tasks' agreement (default: 0)")

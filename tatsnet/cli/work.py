@@ -11,6 +11,7 @@ from tatsnet.cli.errors import CommandError, shown, told
 from tatsnet.cli.registered import model_folder
 from tatsnet.photos.files import Photo, check_output, check_space, losses, read_photo
 from tatsnet.restorer import Restorer
+from tatsnet.shipped import DEFAULT, shipped
 
 DEFAULT_MODEL = Path("models/pruned/knee")
 
@@ -34,15 +35,21 @@ def user_errors(place: Path | None) -> Iterator[None]:
 
 
 def load_model(folder: Path | None, runtime: str) -> Restorer:
-    """The network in a folder or at `models:/NAME@ALIAS`, or the one that the pipeline extracted in this folder.
+    """A network by its folder, by the name of a shipped one, or by `models:/NAME@ALIAS`, and tell which it is.
+
+    Without one: that which the pipeline extracted in this folder, else the shipped default.
 
     Raises:
         CommandError: there is none, it is damaged, or the runtime cannot be taken.
     """
-    if folder is None and not DEFAULT_MODEL.is_dir():
-        raise CommandError(f"there is no {DEFAULT_MODEL} here; run `make repro` to find a network, or pass --model DIR")
-    with user_errors(folder or DEFAULT_MODEL):
-        return Restorer.load(model_folder(folder or DEFAULT_MODEL), runtime=runtime)
+    wanted = folder or (DEFAULT_MODEL if DEFAULT_MODEL.is_dir() else Path(DEFAULT))
+    if not wanted.exists() and str(wanted) in shipped():
+        say(f"network: {wanted}, which comes with tatsnet (`tatsnet models {wanted}`)")
+        wanted = shipped()[str(wanted)]
+    elif folder is None:
+        say(f"network: {wanted}")
+    with user_errors(wanted):
+        return Restorer.load(model_folder(wanted), runtime=runtime)
 
 
 def open_photo(path: Path) -> Photo:

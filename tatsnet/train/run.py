@@ -22,6 +22,8 @@ from tatsnet.method.training import Training, finetune, search, train_dense
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.supernet import SuperNetwork
 from tatsnet.quality.evaluation import EvalPhoto, input_psnr, oracle_psnr
+from tatsnet.shipped import SHIPPED_DENSE, dense_parts
+from tatsnet.system.files import Tensors, unpack
 from tatsnet.system.json_files import read_json
 from tatsnet.system.replacing import write_atomically
 from tatsnet.train.kept import Kept
@@ -47,7 +49,8 @@ class Job:
         photos: folders of photos.
         out: the folder of what comes of it.
         iterations: to train.
-        begin: folder of the training that this one begins from; None begins `dense` from random weights.
+        begin: folder of the training that this one begins from, or `dense` for the dense network that comes with the
+            package; None begins a dense training from random weights.
         network: size of a new super network.
         objective, method: of a search.
         phases: shares of a search's iterations.
@@ -150,7 +153,7 @@ def _make(job: Job, pack: PhotoPack, kept: Kept) -> _Made:
     )
     generator = torch.Generator().manual_seed(job.train.seed)
     if variant is None:
-        network = SuperNetwork(job.network, generator) if job.begin is None else load_dense(job.begin / NETWORK)
+        network = SuperNetwork(job.network, generator) if job.begin is None else dense_network(job.begin)
         training = train_dense(network, batches, job.iterations, job.train, device, kept.state)
         return _Made(training, network, lambda path: save_dense(path, network))
     if job.kind == "finetune":
@@ -159,7 +162,7 @@ def _make(job: Job, pack: PhotoPack, kept: Kept) -> _Made:
         training = finetune(model, batches, job.iterations, job.train, device, kept.state)
     else:
         objective = _objective(job)
-        gamma, dense = objective.gamma, load_dense(_beginning(job) / NETWORK)
+        gamma, dense = objective.gamma, dense_network(_beginning(job))
         model = MaskedNetwork(dense.config, job.method, gamma=gamma, sharing=variant.shares, generator=generator)
         model.supernet.load_state_dict(dense.state_dict())
         phases = dict(zip(("warmup", "specific", "agnostic"), job.phases, strict=True))
@@ -167,6 +170,19 @@ def _make(job: Job, pack: PhotoPack, kept: Kept) -> _Made:
         training = search(model, objective, batches, schedule, job.train, device, generator, kept.state)
     meta = {"variant": variant.value}
     return _Made(training, model, lambda path: save_masked(path, model, gamma=gamma, sharing=variant.shares, meta=meta))
+
+
+def dense_network(begin: Path) -> SuperNetwork:
+    """The network of a dense training, or with `dense` the one that comes with the package."""
+    if begin.exists() or str(begin) != SHIPPED_DENSE:
+        return load_dense(begin / NETWORK)
+    weights: Tensors = {}
+    for part in dense_parts():
+        weights |= unpack(part.read_bytes(), part, "install tatsnet again")
+    width, scales = weights["head.weight"].shape[0], weights["local_scale.bias"].shape[0]
+    network = SuperNetwork(NetworkConfig(width=width, blocks=scales // width))
+    network.load_state_dict({name: weight.float() for name, weight in weights.items()})
+    return network
 
 
 def _variant(job: Job) -> Variant | None:
