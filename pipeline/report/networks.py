@@ -110,7 +110,11 @@ def time_networks(
     ]
     counts = sorted({1, usable_cpus()})
     places = [Place(device="cpu", threads=count, runtime=AUTO) for count in counts]
-    ticker = Ticker("benchmark latency", len(config.sizes) * len(counts) * len(timed) * (config.repeats + 1))
+    turns_of_a_cell = len(timed) * (config.repeats + 1)
+    work = [
+        width * height / count for count in counts for width, height in config.pixels for _ in range(turns_of_a_cell)
+    ]
+    ticker = Ticker("benchmark latency", len(work), work=work)
     turns = itertools.count()
     cells: dict[str, list[LatencyCell]] = {subject.name: [] for subject in timed}
     for cell in bench(timed, config.pixels, places, config.repeats, lambda text: ticker.at(next(turns), text)):
