@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 Say = Callable[[str], None]
 
@@ -39,6 +40,7 @@ class Ticker:
         label: what is going on, as `pretrain`.
         total: its steps.
         start: of these, done before; the time left follows from the others.
+        work: of each step, in any unit, where they differ.
         every: least seconds between two lines.
         out: takes the lines.
         clock: seconds that only grow.
@@ -52,9 +54,11 @@ class Ticker:
         out: Say = say,
         clock: Callable[[], float] = time.monotonic,
         start: int = 0,
+        work: Sequence[float] = (),
     ) -> None:
         self._label, self._total, self._every, self._out, self._clock = label, total, every, out, clock
         self._start = start
+        self._work = [*accumulate(work, initial=0.0)] if work else range(total + 1)
         self._begun = clock()
         self._last = self._begun
 
@@ -65,10 +69,11 @@ class Ticker:
             return
         self._last = now
         spent = now - self._begun
-        made = done - self._start
+        made = self._work[min(done, self._total)] - self._work[self._start]
         parts = [self._label, f"{done}/{self._total}", note]
         if done >= self._total:
             parts.append(duration(spent))
         elif made > 0:
-            parts.append(f"{duration(spent * (self._total - done) / made)} left")
+            rest = self._work[self._total] - self._work[done]
+            parts.append(f"{duration(spent * rest / made)} left")
         self._out("  ".join(part for part in parts if part))

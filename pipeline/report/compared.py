@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 from pipeline.report.schema import Metrics
 
-SCORES_FILE, FRONT_FILE = "scores.json", "front.csv"
-FRONT_COLUMNS = ("flops_pct_m27", "psnr_db", "variant", "pareto", "pick", "trial")
+SCORES_FILE, FRONT_FILE = "scores.json", "front.json"
 
 
 def scores(metrics: Metrics) -> dict[str, Any]:
@@ -35,14 +32,25 @@ def scores(metrics: Metrics) -> dict[str, Any]:
     }
 
 
-def front(metrics: Metrics) -> str:
-    """Every finished trial as a row of CSV, and the dense network, for a scatter plot of PSNR over FLOPs."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(FRONT_COLUMNS)
-    for trial in metrics.front:
-        share = round(100 * trial.flops_ratio_m27, 3)
-        rows.writerow((share, trial.psnr_db, trial.variant, trial.pareto, trial.pick or "", trial.number))
+def front(metrics: Metrics) -> list[dict[str, Any]]:
+    """Every finished trial as a row, and the dense network last, for a plot of PSNR over FLOPs."""
+    rows = [
+        _row(100 * trial.flops_ratio_m27, trial.psnr_db, trial.variant, trial.pareto, trial.pick, trial.number)
+        for trial in metrics.front
+    ]
     if metrics.dense_valid_psnr_db is not None:
-        rows.writerow((100.0, metrics.dense_valid_psnr_db, "dense", False, "", ""))
-    return text.getvalue()
+        rows.append(_row(100.0, metrics.dense_valid_psnr_db, "dense", True, None, None))
+    return rows
+
+
+def _row(
+    flops_pct_m27: float, psnr_db: float, variant: str, pareto: bool, pick: str | None, trial: int | None
+) -> dict[str, Any]:
+    return {
+        "flops_pct_m27": round(flops_pct_m27, 3),
+        "psnr_db": psnr_db,
+        "variant": variant,
+        "pareto": pareto,
+        "pick": pick or "",
+        "trial": "" if trial is None else trial,
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +43,7 @@ from tatsnet.quality.evaluation import EvalPhoto, to_batch, to_images
 from tatsnet.quality.niqe import LEAST_SIDE, load_pristine
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes.choose import AUTO
+from tatsnet.system.cpus import usable_cpus
 from tatsnet.timing.bench import Place, bench
 from tatsnet.timing.subjects import dense, pruned
 
@@ -108,9 +108,13 @@ def time_networks(
         dense(dense_network, DENSE_SAMPLE),
         *(pruned(subject.name, read_folder(subject.folder)) for subject in subjects),
     ]
-    counts = sorted({1, len(os.sched_getaffinity(0))})
+    counts = sorted({1, usable_cpus()})
     places = [Place(device="cpu", threads=count, runtime=AUTO) for count in counts]
-    ticker = Ticker("benchmark latency", len(config.sizes) * len(counts) * len(timed) * (config.repeats + 1))
+    turns_of_a_cell = len(timed) * (config.repeats + 1)
+    work = [
+        width * height / count for count in counts for width, height in config.pixels for _ in range(turns_of_a_cell)
+    ]
+    ticker = Ticker("benchmark latency", len(work), work=work)
     turns = itertools.count()
     cells: dict[str, list[LatencyCell]] = {subject.name: [] for subject in timed}
     for cell in bench(timed, config.pixels, places, config.repeats, lambda text: ticker.at(next(turns), text)):

@@ -19,7 +19,7 @@ PLOTS: dict[str, Plot] = {"pareto": pareto, "flops_over_m": flops_over_m, "flops
 
 
 def write_report(metrics: Metrics, pictures: Pictures, folder: Path) -> None:
-    """Write figures (metrics.json, scores.json, front.csv, tables.md), three plots, contact_sheet.jpg and index.html.
+    """Write figures (metrics.json, scores.json, front.json, tables.md), three plots, contact_sheet.jpg and index.html.
 
     All is drawn before the first file is written, and equal arguments give equal files; metrics.json comes last.
 
@@ -38,6 +38,6 @@ def write_report(metrics: Metrics, pictures: Pictures, folder: Path) -> None:
         atomic_write_bytes(folder / name, data)
     atomic_write_text(folder / "index.html", html)
     atomic_write_text(folder / "tables.md", markdown)
-    atomic_write_text(folder / FRONT_FILE, front(metrics))
+    atomic_write_json(folder / FRONT_FILE, to_plain(front(metrics)))
     atomic_write_json(folder / SCORES_FILE, to_plain(scores(metrics)))
     atomic_write_json(folder / "metrics.json", metrics.to_json())

@@ -44,6 +44,7 @@ from tatsnet.pruned.extraction import grid_tasks, largest_difference
 from tatsnet.pruned.folder import read_folder
 from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.quality.evaluation import input_psnr
+from tatsnet.system.cpus import usable_cpus
 from tatsnet.timing.cells import processor
 
 STAGES = ("download", "degrade", "pretrain", "search", "select", "finetune", "extract")
@@ -164,7 +165,7 @@ def work(context: Context) -> None:
             cpu=processor(),
             cores=os.cpu_count() or 1,
             torch=torch.__version__,
-            threads=len(os.sched_getaffinity(0)),
+            threads=usable_cpus(),
         ),
         input_psnr_db=input_psnr(photos.crops),
         dense_psnr_db=figures[DENSE].psnr_db,

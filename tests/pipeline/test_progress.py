@@ -91,3 +91,13 @@ def test_what_was_done_before_is_not_taken_for_speed() -> None:
     now = 20.0
     ticker.at(1000)
     assert lines == ["pretrain  900/1000", "pretrain  950/1000  10 s left", "pretrain  1000/1000  20 s"]
+
+
+def test_steps_of_different_work_do_not_make_the_time_left_run_backwards() -> None:
+    work, lines, now = [1.0] * 5 + [4.0] * 5, list[str](), 0.0
+    ticker = Ticker("latency", len(work), every=0, out=lines.append, clock=lambda: now, work=work)
+    for done, seconds in enumerate(work, 1):
+        now += seconds
+        ticker.at(done)
+    left = [line.split("  ")[-1] for line in lines]
+    assert left == [f"{second} s left" for second in (24, 23, 22, 21, 20, 16, 12, 8, 4)] + ["25 s"]

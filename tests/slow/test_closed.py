@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
+import stat
 import subprocess
 import sys
 import time
@@ -14,6 +17,8 @@ from tests.profiles.tiny import tiny_profile
 from tests.slow.searches import FOLDER, searching, session_of, trainers, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+SESSION = re.compile(r"(/[^\0= ]*/tatsnet-\w{8})/ray/session_")
 
 ATTACK = """
 import sys, ray
@@ -81,5 +86,12 @@ def test_a_search_of_one_s_own_is_closed(project: Path, root: Path, tmp_path: Pa
         assert "stolen" in attack(port, token, tmp_path), "with the token the same attack works"
         time.sleep(1)
         assert search.process.poll() is None, "the search goes on"
+        (folder,) = {name for _, line in session_of(search.process.pid) for name in SESSION.findall(line)}
+        private = Path(folder)
+        assert stat.S_IMODE(private.stat().st_mode) == 0o700, "no other account reaches the sockets of Ray"
+        assert private.stat().st_uid == os.getuid()
         secret = [name for _, name in session_of(search.process.pid) if "RAY_AUTH_TOKEN" in name]
         assert not secret, "no command line holds the token"
+        search.process.send_signal(signal.SIGINT)
+        search.process.wait(60)
+    assert not private.exists(), "what Ray wrote goes with the search"

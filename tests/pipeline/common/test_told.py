@@ -68,18 +68,13 @@ def patched(owner: object, name: str, run: Callable[[], int]) -> Command:
 COMMANDS: dict[str, Command] = {
     "told": lambda work: told("", work),
     "a stage": stage,
-    **{
-        f"pipeline {name}": patched(
-            pipeline_main, f"_{name.replace('-', '_')}", lambda words=words: pipeline_main.main(words)
-        )
-        for name, words in {
-            "plan": ["plan"],
-            "use": ["use", "quick"],
-            "warm-start": ["warm-start", "trials.json"],
-            "ui": ["ui"],
-            "summary": ["summary"],
-        }.items()
-    },
+    "pipeline plan": patched(pipeline_main, "_plan", lambda: pipeline_main.main(["plan"])),
+    "pipeline use": patched(pipeline_main, "_use", lambda: pipeline_main.main(["use", "quick"])),
+    "pipeline warm-start": patched(pipeline_main, "_warm_start", lambda: pipeline_main.main(["warm-start", "x.json"])),
+    "pipeline pick": patched(pipeline_main, "_pick", lambda: pipeline_main.main(["pick", "3"])),
+    "pipeline promote": patched(pipeline_main, "_promote", lambda: pipeline_main.main(["promote", "a/1", "b"])),
+    "pipeline ui": patched(pipeline_main, "_ui", lambda: pipeline_main.main(["ui"])),
+    "pipeline summary": patched(pipeline_main, "_summary", lambda: pipeline_main.main(["summary"])),
     "infra.bucket": patched(bucket, "_run", lambda: bucket.main(["s3://bucket/prefix"])),
     "infra.box": patched(box, "_status", lambda: box.main(["status"])),
 }
@@ -90,6 +85,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tiny_profile(tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_every_command_is_tried() -> None:
+    (commands,) = [action for action in pipeline_main._parser()._actions if isinstance(action.choices, dict)]
+    assert {f"pipeline {name}" for name in commands.choices or ()} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)

@@ -16,7 +16,7 @@ from tests.pipeline.report.factory import metrics, pictures
 FILES = {
     "metrics.json",
     "scores.json",
-    "front.csv",
+    "front.json",
     "tables.md",
     "index.html",
     "contact_sheet.jpg",

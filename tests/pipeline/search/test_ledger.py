@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +298,7 @@ def test_the_study_has_one_value_per_objective_after_the_psnr(
 
 KILLED = """
 import os, signal, sys
+from contextlib import closing
 from pathlib import Path
 from pipeline.search.study.ledger import Ledger, sqlite
 from tests.pipeline.search.test_ledger import CONFIG, record
@@ -321,3 +324,22 @@ def test_a_killed_process_leaves_a_study_that_goes_on(root: Path, path: Path) ->
     ledger = open_ledger(path)
     assert (ledger.finished, ledger.running, ledger.failed) == (1, 0, 0)
     assert [ledger.ask()[1].lambda1 for _ in range(2)] == [1e-3, 3e-3]
+
+
+@pytest.mark.parametrize("content", [b"no database" * 100, b""])
+def test_a_study_that_is_none_is_one_message(tmp_path: Path, content: bytes) -> None:
+    study = tmp_path / "study.db"
+    study.write_bytes(content)
+    if content:
+        with pytest.raises(UserError, match=r"cannot be opened .*moved away, the search begins a new one"):
+            sqlite(study)
+    else:
+        sqlite(study)
+
+
+def test_a_study_of_another_version_of_optuna_is_one_message(tmp_path: Path) -> None:
+    sqlite(tmp_path / "study.db")
+    with closing(sqlite3.connect(tmp_path / "study.db")) as db, db:
+        db.execute("UPDATE alembic_version SET version_num = 'v0'")
+    with pytest.raises(UserError, match="cannot be opened"):
+        sqlite(tmp_path / "study.db")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.common.errors import UserError
 from pipeline.search.trial.store import RECORD, Store, StoreAway
 
 
@@ -35,6 +36,24 @@ def test_what_is_put_comes_back(store: Store, tmp_path: Path, out: Path) -> None
     store.put("key", folder_of(tmp_path / "in", **files), {})
     store.get("key", out)
     assert content(out) == files
+
+
+@pytest.mark.parametrize("name", ["a::b", "a b?c#d%20", "[x]*", "{x}"])
+def test_its_folder_may_have_any_name(tmp_path: Path, out: Path, name: str) -> None:
+    store = Store(str(tmp_path / name), "study")
+    store.put("key", folder_of(tmp_path / "in", weights=b"w"), {"psnr_db": 1.0})
+    store.keep("other", 30, b"c")
+    store.get("key", out)
+    assert content(out) == {"weights": b"w"}
+    assert store.record("key") == {"psnr_db": 1.0}
+    assert store.reached("other") == 30
+    assert (tmp_path / name).is_dir()
+
+
+@pytest.mark.parametrize("url", ["nowhere://bucket/prefix", "dropbox://folder"])
+def test_a_kind_of_place_that_cannot_be_reached_is_one_message(url: str) -> None:
+    with pytest.raises(UserError, match=r"TATSNET_STORE=.* cannot be used"):
+        Store(url, "study")
 
 
 def test_a_second_put_replaces_the_first(store: Store, tmp_path: Path, out: Path) -> None:

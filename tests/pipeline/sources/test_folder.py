@@ -125,6 +125,7 @@ def single_photo_without_valid(root: Path) -> None:
     [
         (put("train/x.png", photo(9)[:-200]), r"train/x\.png .*(damaged|cut)"),
         (put("train/x.jpg", photo(9, "JPEG")[:-200]), r"train/x\.jpg .*(damaged|cut)"),
+        (put(os.fsdecode(b"test/gr\xfcn.png"), photo(9)), r"its name is not valid UTF-8: rename it"),
         (put("test/x.png", b""), r"test/x\.png .*empty"),
         (put("valid/x.jpg", b"<html>not found</html>"), r"valid/x\.jpg .*not a JPEG"),
         (put("train/x.png", b"\x89PNG\r\n\x1a\n"), r"train/x\.png .*(damaged|cut)"),
