@@ -16,7 +16,7 @@ from torch import Tensor
 from tatsnet.method.gates import Controller, own_gates
 from tatsnet.method.masked import to_pattern
 from tatsnet.method.settings import GateRule
-from tatsnet.network.architecture import Architecture, Channels, Conv, Pattern, canonical
+from tatsnet.network.architecture import Architecture, Channels, Conv, Pattern, Role, canonical
 from tatsnet.network.slicing import slice_section, split, travelling, with_scales
 from tatsnet.network.supernet import pad_even, residual_scale
 from tatsnet.network.tasks import Task, check_task
@@ -135,7 +135,7 @@ class ExtractedNetwork:
         self._files = dict(zip(architecture.patterns, parts.patterns, strict=True))
         self._band_bytes = band_bytes
         self._shared_convs, self._specific_convs = split(architecture)
-        self._has_scales = any(conv.name.endswith("conv2") for conv in self._specific_convs)
+        self._has_scales = any(conv.role is Role.LEAVE for conv in self._specific_convs)
         self._incoming = travelling(self._shared_convs, architecture.patterns[0])
         self._shared_outputs = hidden_planes(self._shared_convs, architecture.patterns[0])
         try:

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from tatsnet.network.architecture import Architecture, Channels, Conv, NetworkConfig, Pattern
-from tatsnet.network.slicing import split, travelling, used_channels, writes_stream
+from tatsnet.network.architecture import Architecture, Channels, Conv, NetworkConfig, Pattern, Role
+from tatsnet.network.slicing import split, travelling, used_channels
 
 Row = tuple[float, ...]
 
@@ -158,16 +158,16 @@ def section_ms(table: LatencyTable, convs: Sequence[Conv], pattern: Pattern, inc
     Args:
         convs, pattern, incoming: as of `Section`.
     """
-    names = [conv.name for conv in convs]
+    roles = [conv.role for conv in convs]
     taken = incoming
-    if "tail" in names:
+    if Role.TAIL in roles:
         used = used_channels(convs, pattern)
         taken = tuple(channel for channel in incoming if channel in used)
     travel = len(travelling(convs, pattern, taken))
-    head = _head_ms(table, len(pattern[0])) if "head" in names else 0.0
-    blocks = sum(_block_ms(table, conv, pattern, travel) for conv in convs if conv.name.startswith("blocks."))
+    head = _head_ms(table, len(pattern[0])) if Role.HEAD in roles else 0.0
+    blocks = sum(_block_ms(table, conv, pattern, travel) for conv in convs if conv.block is not None)
     taking = _some_ms(table, len(taken), len(incoming)) / 2
-    return head + blocks + taking + _end_ms(table, names, len(pattern[-2]), len(pattern[-1]))
+    return head + blocks + taking + _end_ms(table, roles, len(pattern[-2]), len(pattern[-1]))
 
 
 def _head_ms(table: LatencyTable, outputs: int) -> float:
@@ -179,7 +179,7 @@ def _block_ms(table: LatencyTable, conv: Conv, pattern: Pattern, travel: int) ->
     inputs, outputs = (len(pattern[point]) for point in (conv.fan_in, conv.fan_out) if point is not None)
     if not inputs or not outputs:
         return 0.0
-    stream, middle = (outputs, inputs) if writes_stream(conv) else (inputs, outputs)
+    stream, middle = (outputs, inputs) if conv.writes_stream else (inputs, outputs)
     return (interpolate(table.grid, table.block_ms, stream, middle) + _some_ms(table, stream, travel)) / 2
 
 
@@ -188,15 +188,15 @@ def _some_ms(table: LatencyTable, kept: int, travel: int) -> float:
     return constant + per_kept * kept + per_travelling * travel if 0 < kept < travel else 0.0
 
 
-def _end_ms(table: LatencyTable, names: Sequence[str], tail: int, up: int) -> float:
+def _end_ms(table: LatencyTable, roles: Sequence[Role], tail: int, up: int) -> float:
     """Of what a section holds of tail, up and out."""
-    if not up or names[-1:] not in (["tail"], ["out"]):
+    if not up or roles[-1:] not in ([Role.TAIL], [Role.OUT]):
         return 0.0
     last = interpolate(table.grid, (table.last_ms,), 1, up)
-    if "tail" not in names:
+    if Role.TAIL not in roles:
         return last
     all_three = interpolate(table.grid, table.end_ms, max(tail, 1), up)
-    return all_three if "out" in names else max(0.0, all_three - last)
+    return all_three if Role.OUT in roles else max(0.0, all_three - last)
 
 
 def interpolate(grid: Sequence[int], table: Sequence[Sequence[float]], row: int, column: int) -> float:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
+from tatsnet.network.architecture import Channels, Conv, Pattern, Role
 from tatsnet.runtimes.numba.plan import stream_channels
 from tatsnet.runtimes.numba.weights import KERNEL, places
 
@@ -57,8 +57,8 @@ class Blocks:
 def blocks_of(convs: Sequence[Conv], pattern: Pattern, incoming: Channels) -> Blocks:
     """The blocks that begin in a section."""
     made = list(zip(convs, places(convs, pattern).values(), strict=True))
-    hidden = [place.outputs for conv, place in made if conv.name.endswith("conv1")]
-    products = [KERNEL * place.outputs * place.inputs for conv, place in made if conv.name.startswith("blocks.")]
+    hidden = [place.outputs for conv, place in made if conv.role is Role.ENTER]
+    products = [KERNEL * place.outputs * place.inputs for conv, place in made if conv.block is not None]
     stream = len(stream_channels(convs, pattern, incoming))
     count = len(hidden)
     return Blocks(count, stream, sum(hidden) / max(count, 1), sum(products) / max(count, 1))

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
-from tatsnet.network.slicing import travelling, used_channels, writes_stream
+from tatsnet.network.architecture import Channels, Conv, Pattern, Role
+from tatsnet.network.slicing import travelling, used_channels
 from tatsnet.runtimes.numba import loops
 from tatsnet.runtimes.numba.weights import Place, places
 
@@ -115,7 +115,7 @@ class _Builder:
         """A convolution's stages."""
         place = {channel: index for index, channel in enumerate(self.channels)}
         kept_in, kept_out = (() if point is None else self.pattern[point] for point in (conv.fan_in, conv.fan_out))
-        if conv.name == "head":
+        if conv.role is Role.HEAD:
             image = self.ring("image", 12, 1)
             self.stages.append(Stage(loops.LOAD, STREAM, image, range(12), range(12), loops.UNSHUFFLE))
             targets = [place[channel] for channel in kept_out]
@@ -123,17 +123,17 @@ class _Builder:
             self.ring("stream", len(place), 1)
             self.load(STREAM, "stream", [None] * len(rest), rest)
             self.convolve(conv, image, range(12), "stream", targets, loops.STORE)
-        elif conv.name == "tail":
+        elif conv.role is Role.TAIL:
             self.hidden = self.ring("pixels", conv.outputs // 4, 2)
             columns = [place[channel] for channel in kept_in]
             self.convolve(conv, "stream", columns, self.hidden, range(conv.outputs // 4), loops.SHUFFLE)
-        elif conv.name in ("up", "out"):
+        elif conv.role in (Role.UP, Role.OUT):
             assert self.hidden is not None
-            source, count = self.hidden, 3 if conv.name == "out" else len(kept_out)
+            source, count = self.hidden, 3 if conv.role is Role.OUT else len(kept_out)
             self.hidden = self.ring(conv.name, count, 2)
-            mode = loops.RELU if conv.name == "up" else loops.STORE
+            mode = loops.RELU if conv.role is Role.UP else loops.STORE
             self.convolve(conv, source, range(self.rings[source][0]), self.hidden, range(count), mode)
-        elif writes_stream(conv):
+        elif conv.writes_stream:
             assert self.hidden is not None
             if kept_out:
                 targets = [place[channel] for channel in kept_out]
@@ -172,7 +172,7 @@ def stream_channels(convs: Sequence[Conv], pattern: Pattern, incoming: Channels)
 def _parts(convs: Sequence[Conv], most: int) -> Iterator[Sequence[Conv]]:
     begin = blocks = 0
     for index, conv in enumerate(convs):
-        if conv.name.endswith("conv1"):
+        if conv.role is Role.ENTER:
             if blocks == most:
                 yield convs[begin:index]
                 begin, blocks = index, 0
@@ -182,7 +182,7 @@ def _parts(convs: Sequence[Conv], most: int) -> Iterator[Sequence[Conv]]:
 
 
 def _ends_stream(conv: Conv) -> bool:
-    return conv.area == 1 or conv.name == "tail"
+    return conv.area == 1 or conv.role is Role.TAIL
 
 
 def _plan(
@@ -191,12 +191,12 @@ def _plan(
     """`channels` are those of the stream that this part and later ones use."""
     first = convs[0]
     builder = _Builder(pattern, where, channels)
-    if first.name != "head" and first.area < 1:
+    if first.role is not Role.HEAD and first.area < 1:
         builder.ring("stream", len(channels), 1)
         sources = [incoming.index(channel) if channel in incoming else None for channel in channels]
         builder.load(STREAM, "stream", sources, range(len(channels)))
-    if first.area == 1 or (first.name != "head" and writes_stream(first)):
-        count = first.inputs if first.name == "up" else len(pattern[first.fan_in or 0])
+    if first.area == 1 or (first.role is not Role.HEAD and first.writes_stream):
+        count = first.inputs if first.role is Role.UP else len(pattern[first.fan_in or 0])
         builder.hidden = builder.ring("given", count, 1 if first.area < 1 else 2)
         builder.load(HIDDEN, builder.hidden, range(count), range(count))
     for conv in convs:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tatsnet.network.architecture import Conv, Pattern
+from tatsnet.network.architecture import Conv, Pattern, Role
 from tatsnet.runtimes.numba import loops
 
 KERNEL = 9
@@ -33,7 +33,7 @@ def places(convs: Sequence[Conv], pattern: Pattern) -> dict[str, Place]:
     for conv in convs:
         outputs = conv.outputs if conv.fan_out is None else len(pattern[conv.fan_out])
         inputs = conv.inputs if conv.fan_in is None else len(pattern[conv.fan_in])
-        if conv.name == "head":
+        if conv.role is Role.HEAD:
             inputs *= 4
         padded = outputs + -outputs % loops.OUTPUTS
         bias = begin + padded * inputs * KERNEL

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
-from tatsnet.network.slicing import travelling, writes_stream
+from tatsnet.network.architecture import Channels, Conv, Pattern, Role
+from tatsnet.network.slicing import travelling
 from tatsnet.network.supernet import MEAN_COLOUR
 from tatsnet.runtimes.onnx.nodes import Nodes
 
@@ -51,12 +51,12 @@ class SectionGraph:
         self._scales = self._make_scales(convs)
         steps = {"head": self._head, "tail": self._tail, "up": self._up, "out": self._out}
         for conv in convs:
-            steps.get(conv.name, self._leave if writes_stream(conv) else self._enter)(conv)
+            steps.get(conv.name, self._leave if conv.writes_stream else self._enter)(conv)
 
     def _start(self, first: Conv, incoming: Channels) -> None:
-        if first.name == "up" or (writes_stream(first) and self._pattern[first.fan_in or 0]):
+        if first.role is Role.UP or (first.writes_stream and self._pattern[first.fan_in or 0]):
             self.hidden = self._sized = "hidden"
-        if incoming and first.name != "up":
+        if incoming and first.role is not Role.UP:
             self.stream = self._sized = "stream"
             self._gather_useful(incoming)
 
@@ -81,9 +81,9 @@ class SectionGraph:
         then copies the stream in every block before it adds to it. Gathers and scatters want it as it is; where scales
         have a pass of their own, that adds, and nothing is copied.
         """
-        points = [conv.fan_out if writes_stream(conv) else conv.fan_in for conv in convs if conv.area < 1]
+        points = [conv.fan_out if conv.writes_stream else conv.fan_in for conv in convs if conv.area < 1]
         tied = all(set(self._channels) <= set(self._pattern[point]) for point in points if point is not None)
-        adds = any(writes_stream(conv) and f"{conv.name}.scale_weight" not in self._tensors for conv in convs)
+        adds = any(conv.writes_stream and f"{conv.name}.scale_weight" not in self._tensors for conv in convs)
         if self.stream is not None and tied and adds:
             count = len(self._channels)
             ones = self._nodes.weights(torch.ones(count, 1, 1, 1))
@@ -233,9 +233,9 @@ class SectionGraph:
 
 def _useful(convs: Sequence[Conv], pattern: Pattern, channels: Channels) -> Channels:
     """The channels that have to travel: all, or where the stream ends with the section those that it reads."""
-    if not any(conv.name == "tail" for conv in convs):
+    if not any(conv.role is Role.TAIL for conv in convs):
         return channels
-    readers = [conv for conv in convs if conv.area < 1 and conv.name != "head" and not writes_stream(conv)]
+    readers = [conv for conv in convs if conv.area < 1 and conv.role is not Role.HEAD and not conv.writes_stream]
     read = {channel for conv in readers for channel in pattern[conv.fan_in or 0]}
     return tuple(channel for channel in channels if channel in read)
 

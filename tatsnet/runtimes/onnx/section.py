@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
-from tatsnet.network.slicing import travelling, writes_stream
+from tatsnet.network.architecture import Channels, Conv, Pattern, Role
+from tatsnet.network.slicing import travelling
 from tatsnet.runtimes.onnx.graph import SectionGraph
 from tatsnet.runtimes.onnx.nodes import Nodes, Sides
 from tatsnet.runtimes.torch.layers import State
@@ -105,9 +105,9 @@ def input_sides(convs: Sequence[Conv], pattern: Pattern, incoming: Channels) -> 
     """The sizes of all that a section may read."""
     first = convs[0] if convs else None
     hidden: Sides = (1, 0, *HALF)
-    if first is not None and first.name == "up":
+    if first is not None and first.role is Role.UP:
         hidden = (1, first.inputs, *FULL)
-    elif first is not None and writes_stream(first) and first.fan_in is not None:
+    elif first is not None and first.writes_stream and first.fan_in is not None:
         hidden = (1, len(pattern[first.fan_in]), *HALF)
     return {"image": (1, 3, *FULL), "stream": (1, len(incoming), *HALF), "hidden": hidden, "task": (3,)}
 
@@ -116,10 +116,10 @@ def channels_after(convs: Sequence[Conv], pattern: Pattern, incoming: Channels) 
     """How many channels stream and hidden have after a section, and whether they are at full resolution then."""
     stream = len(travelling(convs, pattern, incoming))
     last = convs[-1] if convs else None
-    if last is None or writes_stream(last):
+    if last is None or last.writes_stream:
         return {"stream": stream, "hidden": 0}, False
-    if last.name == "tail":
+    if last.role is Role.TAIL:
         return {"stream": 0, "hidden": last.outputs // 4}, True
     hidden = last.outputs if last.fan_out is None else len(pattern[last.fan_out])
-    full = last.name in ("up", "out")
+    full = last.role in (Role.UP, Role.OUT)
     return {"stream": 0 if full else stream, "hidden": hidden}, full

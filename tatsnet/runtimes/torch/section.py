@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
-from tatsnet.network.slicing import travelling, used_channels, writes_stream
+from tatsnet.network.architecture import Channels, Conv, Pattern, Role
+from tatsnet.network.slicing import travelling, used_channels
 from tatsnet.runtimes.torch.layers import Enter, Extend, Head, Leave, Out, State, Tail, Take, Up
 
 
@@ -39,7 +39,7 @@ class Section(nn.Module):
         self.steps = nn.ModuleList()
         used = used_channels(convs, pattern)
         useful = tuple(channel for channel in incoming if channel in used)
-        if len(useful) < len(incoming) and any(conv.name == "tail" for conv in convs):
+        if len(useful) < len(incoming) and any(conv.role is Role.TAIL for conv in convs):
             places = [incoming.index(channel) for channel in useful]
             device = next(iter(tensors.values())).device
             self.steps.append(Take(torch.tensor(places, dtype=torch.int64, device=device), layout))
@@ -48,22 +48,22 @@ class Section(nn.Module):
         head = travelling(convs[:1], pattern) if convs and convs[0].name == "head" else ()
         room = len(self.channels) - len(incoming) - len(head)
         for conv in convs:
-            if conv.name != "head" and room:
+            if conv.role is not Role.HEAD and room:
                 self.steps.append(Extend(room, layout))
                 room = 0
-            if not (conv.name.endswith("conv2") and not pattern[conv.fan_out or 0]):
+            if not (conv.role is Role.LEAVE and not pattern[conv.fan_out or 0]):
                 self.steps.append(self._step(conv, pattern, tensors))
 
     def _step(self, conv: Conv, pattern: Pattern, tensors: Mapping[str, Tensor]) -> nn.Module:
         weight, bias = tensors[f"{conv.name}.weight"], tensors[f"{conv.name}.bias"]
         weight = weight.contiguous(memory_format=self._layout)
-        if conv.name == "head":
+        if conv.role is Role.HEAD:
             return Head(weight, bias, self._layout)
-        if conv.name in ("up", "out"):
+        if conv.role in (Role.UP, Role.OUT):
             return {"up": Up, "out": Out}[conv.name](weight, bias)
-        if not writes_stream(conv):
+        if not conv.writes_stream:
             take = self._places(pattern[conv.fan_in or 0], weight)
-            return Tail(weight, bias, take) if conv.name == "tail" else Enter(weight, bias, take, self._layout)
+            return Tail(weight, bias, take) if conv.role is Role.TAIL else Enter(weight, bias, take, self._layout)
         scale = None
         if f"{conv.name}.scale_weight" in tensors:
             scale = tensors[f"{conv.name}.scale_weight"], tensors[f"{conv.name}.scale_bias"]

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
-from tatsnet.network.slicing import travelling, used_channels, writes_stream
+from tatsnet.network.architecture import Channels, Conv, Pattern, Role
+from tatsnet.network.slicing import travelling, used_channels
 from tatsnet.runtimes.torch.layers import State
 from tatsnet.runtimes.triton import layers as steps
 from tatsnet.runtimes.triton.calls import Launch
@@ -83,7 +83,7 @@ class Plan:
         self._scales: list[tuple[Tensor, Tensor]] = []
         self.steps: list[Step] = []
         useful = tuple(channel for channel in incoming if channel in used_channels(convs, pattern))
-        if not any(conv.name == "tail" for conv in convs):
+        if not any(conv.role is Role.TAIL for conv in convs):
             useful = incoming
         self._take = None if useful == incoming else self._places(useful, incoming)
         self._channels = travelling(convs, pattern, useful)
@@ -92,15 +92,15 @@ class Plan:
         rest = list(convs)
         while rest:
             conv = rest.pop(0)
-            if conv.name != "head" and room:
+            if conv.role is not Role.HEAD and room:
                 self._select()
                 self.steps.append(steps.Extend(room))
                 room = 0
-            if conv.name.endswith("conv1") and rest and not pattern[rest[0].fan_out or 0]:
+            if conv.role is Role.ENTER and rest and not pattern[rest[0].fan_out or 0]:
                 rest.pop(0)
             elif rest and self._is_pair(conv, rest[0]):
                 self.steps.append(self._pair(conv, rest.pop(0)))
-            elif not conv.name.endswith("conv2") or pattern[conv.fan_out or 0]:
+            elif conv.role is not Role.LEAVE or pattern[conv.fan_out or 0]:
                 self._select()
                 self.steps.append(self._single(conv))
 
@@ -118,9 +118,9 @@ class Plan:
             self._take = None
 
     def _is_pair(self, first: Conv, second: Conv) -> bool:
-        if first.name == "up":
+        if first.role is Role.UP:
             numbers = [len(self._pattern[first.fan_out or 0]), first.inputs]
-        elif first.name.endswith("conv1"):
+        elif first.role is Role.ENTER:
             ends = {self._pattern[first.fan_in or 0], self._pattern[second.fan_out or 0]}
             if ends != {self._channels}:
                 return False
@@ -132,25 +132,25 @@ class Plan:
     def _pair(self, first: Conv, second: Conv) -> Step:
         one = self._packed(first)
         two = self._packed(second, one.block_out)
-        if first.name == "up":
+        if first.role is Role.UP:
             return steps.FinishTwice(self._launch, one, two)
         take, self._take = self._take, None
         return steps.Block(self._launch, one, two, take, self._scale(second))
 
     def _single(self, conv: Conv) -> Step:
         own = self._packed(conv)
-        if conv.name == "head":
+        if conv.role is Role.HEAD:
             return steps.Head(self._launch, own)
-        if conv.name in ("up", "out"):
-            return steps.Finish(self._launch, own, conv.name == "up")
-        if writes_stream(conv):
+        if conv.role in (Role.UP, Role.OUT):
+            return steps.Finish(self._launch, own, conv.role is Role.UP)
+        if conv.writes_stream:
             return steps.Leave(self._launch, own, self._kept(conv.fan_out), self._scale(conv))
-        reader = steps.Tail if conv.name == "tail" else steps.Enter
+        reader = steps.Tail if conv.role is Role.TAIL else steps.Enter
         return reader(self._launch, own, self._kept(conv.fan_in))
 
     def _packed(self, conv: Conv, padded_in: int | None = None) -> Packed:
         weight, bias = self._tensors[f"{conv.name}.weight"], self._tensors[f"{conv.name}.bias"]
-        if conv.name == "tail":
+        if conv.role is Role.TAIL:
             order = torch.arange(len(bias), device=bias.device).view(-1, 4).t().flatten()
             weight, bias = weight[order], bias[order]
         return pack(weight, bias, self._precision, self._device, padded_in)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tatsnet.method.masked import MaskedNetwork
 from tatsnet.network.architecture import Channels, Conv, NetworkConfig, Pattern, convolutions
-from tatsnet.network.slicing import slice_section, travelling, writes_stream
+from tatsnet.network.slicing import slice_section, travelling
 from tatsnet.pruned.extraction import TOLERANCE, grid_tasks, slice_parts
 from tatsnet.pruned.network import Encoded, ExtractedNetwork
 from tatsnet.runtimes import Compiled, Runtime
@@ -161,7 +161,7 @@ def test_each_section_leaves_the_state_that_pytorch_leaves(runtime: Runtime, nam
             made = State(*(tensor.cpu() for tensor in made[:3]), owned=made.owned)
             assert torch.equal(made.image_BCHW, wanted.image_BCHW)
             assert_equal(made.stream_BCHW, wanted.stream_BCHW)
-            if part and not writes_stream(part[-1]):  # after a block nothing reads what was hidden in it
+            if part and not part[-1].writes_stream:  # after a block nothing reads what was hidden in it
                 assert_equal(made.hidden_BCHW, wanted.hidden_BCHW)
             state = made
 
