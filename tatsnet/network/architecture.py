@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from enum import Enum
 from typing import Any
 
 from tatsnet.network.tasks import ZeroTask, check_task
@@ -61,19 +62,36 @@ class NetworkConfig:
         return 3 * self.blocks + 3
 
 
+class Role(Enum):
+    """What a convolution does; the value is how its weights are named.
+
+    HEAD makes the skip stream from the image at half resolution. Of each residual block, ENTER reads the stream and
+    LEAVE adds to it. TAIL reads the stream and, with a PixelShuffle, goes to full resolution; UP and OUT follow it.
+    """
+
+    HEAD = "head"
+    ENTER = "conv1"
+    LEAVE = "conv2"
+    TAIL = "tail"
+    UP = "up"
+    OUT = "out"
+
+
 @dataclass(frozen=True)
 class Conv:
     """One 3x3 convolution of the super network.
 
     Attributes:
-        name: its place, as `blocks.3.conv1`.
+        role: what it does.
+        block: number of its residual block; None outside of them.
         fan_in, fan_out: a selection point's number, or None where channels are never selected.
         inputs, outputs: channels when nothing is pruned.
         area: output pixels per image pixel: 1/4 at half resolution.
         shared_from: the convolution is task-agnostic when at least so many selection points are.
     """
 
-    name: str
+    role: Role
+    block: int | None
     fan_in: int | None
     inputs: int
     fan_out: int | None
@@ -81,19 +99,41 @@ class Conv:
     area: float
     shared_from: int
 
+    @property
+    def name(self) -> str:
+        """The prefix of its tensors in the super network's state, as `blocks.3.conv1`."""
+        return self.role.value if self.block is None else f"blocks.{self.block}.{self.role.value}"
+
+    @property
+    def reads_stream(self) -> bool:
+        """Whether its inputs are channels of the skip stream."""
+        return self.role in (Role.ENTER, Role.TAIL)
+
+    @property
+    def writes_stream(self) -> bool:
+        """Whether its outputs are added to the skip stream."""
+        return self.role in (Role.HEAD, Role.LEAVE)
+
+    def channels(self, pattern: Pattern) -> tuple[int, int]:
+        """The numbers of inputs and of outputs that a pattern keeps."""
+        return (
+            self.inputs if self.fan_in is None else len(pattern[self.fan_in]),
+            self.outputs if self.fan_out is None else len(pattern[self.fan_out]),
+        )
+
 
 def convolutions(network: NetworkConfig) -> tuple[Conv, ...]:
     """All convolutions of the super network, first to last."""
     width, blocks = network.width, network.blocks
     tail_in, up_out = 3 * blocks + 1, 3 * blocks + 2
-    convs = [Conv("head", None, 3, 0, width, 0.25, 1)]
+    convs = [Conv(Role.HEAD, None, None, 3, 0, width, 0.25, 1)]
     for block in range(blocks):
         into, mid, out = 1 + 3 * block, 2 + 3 * block, 3 + 3 * block
-        convs.append(Conv(f"blocks.{block}.conv1", into, width, mid, width, 0.25, mid + 1))
-        convs.append(Conv(f"blocks.{block}.conv2", mid, width, out, width, 0.25, out + 1))
-    convs.append(Conv("tail", tail_in, width, None, width, 0.25, tail_in + 1))
-    convs.append(Conv("up", None, width // 4, up_out, width, 1.0, up_out + 1))
-    convs.append(Conv("out", up_out, width, None, 3, 1.0, up_out + 1))
+        convs.append(Conv(Role.ENTER, block, into, width, mid, width, 0.25, mid + 1))
+        convs.append(Conv(Role.LEAVE, block, mid, width, out, width, 0.25, out + 1))
+    convs.append(Conv(Role.TAIL, None, tail_in, width, None, width, 0.25, tail_in + 1))
+    convs.append(Conv(Role.UP, None, None, width // 4, up_out, width, 1.0, up_out + 1))
+    convs.append(Conv(Role.OUT, None, up_out, width, None, 3, 1.0, up_out + 1))
     return tuple(convs)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from tatsnet.network.architecture import Architecture, Channels, Conv, NetworkConfig, Pattern, convolutions
+from tatsnet.network.architecture import Architecture, Channels, Conv, NetworkConfig, Pattern, Role, convolutions
 from tatsnet.network.supernet import MEAN_TASK
 from tatsnet.system.files import Tensors
 
@@ -26,21 +26,16 @@ def travelling(convs: Sequence[Conv], pattern: Pattern, incoming: Channels = ())
     """
     order = dict.fromkeys(incoming)
     for conv in convs:
-        if conv.fan_out is not None and writes_stream(conv):
+        if conv.fan_out is not None and conv.writes_stream:
             order.update(dict.fromkeys(pattern[conv.fan_out]))
     return tuple(order)
 
 
 def used_channels(convs: Sequence[Conv], pattern: Pattern) -> frozenset[int]:
     """The skip stream's channels that a section reads or writes."""
-    points = {conv.fan_out for conv in convs if writes_stream(conv)}
-    points |= {conv.fan_in for conv in convs if conv.name == "tail" or conv.name.endswith("conv1")}
+    points = {conv.fan_out for conv in convs if conv.writes_stream}
+    points |= {conv.fan_in for conv in convs if conv.reads_stream}
     return frozenset(channel for point in points if point is not None for channel in pattern[point])
-
-
-def writes_stream(conv: Conv) -> bool:
-    """Whether a convolution's output is added to the skip stream: the head and each block's second."""
-    return conv.name == "head" or conv.name.endswith("conv2")
 
 
 def slice_section(
@@ -61,7 +56,7 @@ def slice_section(
         if conv.fan_out is not None:
             rows = _index(pattern[conv.fan_out], weight)
             weight, bias = weight[rows], bias[rows]
-            if conv.name.endswith("conv2"):
+            if conv.role is Role.LEAVE:
                 rows = rows + (conv.fan_out // 3 - 1) * network.width
                 section[f"{conv.name}.scale_weight"] = weights["local_scale.weight"][rows]
                 section[f"{conv.name}.scale_bias"] = weights["local_scale.bias"][rows]

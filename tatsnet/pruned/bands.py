@@ -34,8 +34,8 @@ def bytes_per_row(convs: Sequence[Conv], pattern: Pattern, incoming: Channels, w
         itemsize: bytes of a number.
     """
     stream = len(travelling(convs, pattern, incoming))
-    at_half = 2 * stream + 2 * max((_outputs(conv, pattern) for conv in convs if conv.area < 1), default=0)
-    at_full = sum(4 * (_outputs(conv, pattern) + conv.inputs) for conv in convs if conv.area == 1)
+    at_half = 2 * stream + 2 * max((conv.channels(pattern)[1] for conv in convs if conv.area < 1), default=0)
+    at_full = sum(4 * (conv.channels(pattern)[1] + conv.inputs) for conv in convs if conv.area == 1)
     return itemsize * width / 2 * max(at_half, stream + at_full, 1)
 
 
@@ -47,11 +47,7 @@ def hidden_planes(convs: Sequence[Conv], pattern: Pattern) -> int:
     if not convs:
         return 0
     last = convs[-1]
-    return _outputs(last, pattern) * (4 if last.area == 1 else 1)
-
-
-def _outputs(conv: Conv, pattern: Pattern) -> int:
-    return conv.outputs if conv.fan_out is None else len(pattern[conv.fan_out])
+    return last.channels(pattern)[1] * (4 if last.area == 1 else 1)
 
 
 def rows_within(limit_bytes: float, bytes_per_row: float, around: int, rows: int) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from tatsnet.network.architecture import Architecture, Conv, Pattern
+from tatsnet.network.architecture import Architecture, Conv, Pattern, Role
 from tatsnet.network.slicing import split
 from tatsnet.system.files import Tensors
 
@@ -25,10 +25,9 @@ def section_shapes(convs: Sequence[Conv], pattern: Pattern, *, shared: bool) -> 
     """The tensors of a section as `slice_section` makes them."""
     shapes: Shapes = {}
     for conv in convs:
-        outputs = conv.outputs if conv.fan_out is None else len(pattern[conv.fan_out])
-        inputs = conv.inputs if conv.fan_in is None else len(pattern[conv.fan_in])
+        inputs, outputs = conv.channels(pattern)
         shapes[f"{conv.name}.weight"], shapes[f"{conv.name}.bias"] = (outputs, inputs, *_KERNEL), (outputs,)
-        if conv.name.endswith("conv2") and not shared:
+        if conv.role is Role.LEAVE and not shared:
             shapes[f"{conv.name}.scale_weight"], shapes[f"{conv.name}.scale_bias"] = (outputs, _TASK), (outputs,)
     return shapes
 
@@ -39,7 +38,7 @@ def rest_shapes(architecture: Architecture, convs: Sequence[Conv]) -> Shapes:
     for conv in convs:
         shapes[f"{conv.name}.weight"] = (conv.outputs, conv.inputs, *_KERNEL)
         shapes[f"{conv.name}.bias"] = (conv.outputs,)
-    if any(conv.name.endswith("conv2") for conv in convs):
+    if any(conv.role is Role.LEAVE for conv in convs):
         rows = architecture.network.blocks * architecture.network.width
         shapes["local_scale.weight"], shapes["local_scale.bias"] = (rows, _TASK), (rows,)
     return shapes
@@ -101,8 +100,7 @@ def check_readable(architecture: Architecture) -> None:
     for index, pattern in enumerate(architecture.patterns):
         written: set[int] = set()
         for conv in convs:
-            reads_stream = conv.name == "tail" or conv.name.endswith("conv1")
-            if reads_stream and conv.fan_in is not None and not set(pattern[conv.fan_in]) <= written:
+            if conv.reads_stream and conv.fan_in is not None and not set(pattern[conv.fan_in]) <= written:
                 raise ValueError(f"pattern {index}, point {conv.fan_in}: reads a channel that nothing has written")
-            if conv.fan_out is not None and (conv.name == "head" or conv.name.endswith("conv2")):
+            if conv.fan_out is not None and conv.writes_stream:
                 written |= set(pattern[conv.fan_out])

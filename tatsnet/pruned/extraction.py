@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tatsnet.data.degradation import evaluation_grid
 from tatsnet.method.masked import MaskedNetwork
-from tatsnet.network.architecture import Architecture, gather
+from tatsnet.network.architecture import Architecture, Conv, Role, gather
 from tatsnet.network.flops import effect_cost
 from tatsnet.network.slicing import slice_section, split
 from tatsnet.network.tasks import Task
@@ -110,7 +110,7 @@ def slice_parts(masked: MaskedNetwork, tasks: Sequence[Task]) -> Parts:
             slice_section(weights, network, specific_convs, pattern, shared=False) for pattern in architecture.patterns
         ),
         control=_control(masked),
-        rest=_rest(weights, [conv.name for conv in specific_convs]),
+        rest=_rest(weights, specific_convs),
         figures={},
     )
     return replace(parts, figures=_figures(parts, sum(weight.numel() for weight in weights.values())))
@@ -121,9 +121,10 @@ def _control(masked: MaskedNetwork) -> Tensors:
     return control | {f"global_scale.{name}": w for name, w in masked.supernet.global_scale.state_dict().items()}
 
 
-def _rest(weights: dict[str, Tensor], names: Sequence[str]) -> Tensors:
-    rest = {f"{name}.{kind}": weights[f"{name}.{kind}"] for name in names for kind in ("weight", "bias")}
-    if any(name.endswith("conv2") for name in names):
+def _rest(weights: dict[str, Tensor], convs: Sequence[Conv]) -> Tensors:
+    names = [f"{conv.name}.{kind}" for conv in convs for kind in ("weight", "bias")]
+    rest = {name: weights[name] for name in names}
+    if any(conv.role is Role.LEAVE for conv in convs):
         rest |= {name: weights[name] for name in ("local_scale.weight", "local_scale.bias")}
     return rest
 

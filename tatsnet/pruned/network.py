@@ -16,7 +16,8 @@ from torch import Tensor
 from tatsnet.method.gates import Controller, own_gates
 from tatsnet.method.masked import to_pattern
 from tatsnet.method.settings import GateRule
-from tatsnet.network.architecture import Architecture, Channels, Conv, Pattern, canonical
+from tatsnet.network.architecture import Architecture, Channels, Conv, Pattern, Role, canonical
+from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, split, travelling, with_scales
 from tatsnet.network.supernet import pad_even, residual_scale
 from tatsnet.network.tasks import Task, check_task
@@ -135,11 +136,13 @@ class ExtractedNetwork:
         self._files = dict(zip(architecture.patterns, parts.patterns, strict=True))
         self._band_bytes = band_bytes
         self._shared_convs, self._specific_convs = split(architecture)
-        self._has_scales = any(conv.name.endswith("conv2") for conv in self._specific_convs)
+        self._has_scales = any(conv.role is Role.LEAVE for conv in self._specific_convs)
         self._incoming = travelling(self._shared_convs, architecture.patterns[0])
         self._shared_outputs = hidden_planes(self._shared_convs, architecture.patterns[0])
         try:
-            self._shared = self.runtime.compile(self._shared_convs, architecture.patterns[0], (), parts.shared)
+            self._shared = self.runtime.compile(
+                plan_section(self._shared_convs, architecture.patterns[0]), parts.shared
+            )
             self._global_scale = tuple(
                 parts.control[f"global_scale.{kind}"].to(self.device) for kind in ("weight", "bias")
             )
@@ -265,7 +268,7 @@ class ExtractedNetwork:
             tensors = slice_section(self._parts.rest, network, convs, pattern, shared=False)
         if task is not None:
             tensors = with_scales(tensors, task)
-        return runtime.compile(self._specific_convs, pattern, self._incoming, tensors)
+        return runtime.compile(plan_section(self._specific_convs, pattern, self._incoming), tensors)
 
 
 def _controller(architecture: Architecture, control: Tensors) -> Controller:

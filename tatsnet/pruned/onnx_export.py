@@ -17,12 +17,13 @@ from typing import Any
 import torch
 
 from tatsnet.network.architecture import Pattern
+from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import split, travelling
 from tatsnet.network.tasks import LEVELS
 from tatsnet.pruned.network import Parts
 from tatsnet.runtimes.onnx.graph import SectionGraph
 from tatsnet.runtimes.onnx.nodes import Nodes, Sides
-from tatsnet.runtimes.onnx.section import FULL, HALF, channels_after, input_sides
+from tatsnet.runtimes.onnx.section import FULL, HALF, input_sides
 from tatsnet.system.files import Tensors
 from tatsnet.system.json_files import read_json
 from tatsnet.system.replacing import fresh_folder
@@ -67,9 +68,10 @@ def _write_shared(parts: Parts, folder: Path) -> list[dict[str, Any]]:
     convs, _ = split(parts.architecture)
     pattern = parts.architecture.patterns[0]
     nodes = Nodes()
-    graph = SectionGraph(nodes, convs, pattern, (), parts.shared, _padded(nodes))
-    channels, is_full = channels_after(convs, pattern, ())
-    size = FULL if is_full else HALF
+    plan = plan_section(convs, pattern)
+    graph = SectionGraph(nodes, plan, parts.shared, _padded(nodes))
+    channels = {"stream": plan.stream_out, "hidden": plan.hidden_out}
+    size = FULL if plan.full else HALF
     made = {"stream": graph.stream, "hidden": graph.hidden}
     outputs: dict[str, tuple[str, Sides]] = {
         name: (own, (1, channels[name], *size)) for name, own in made.items() if own is not None
@@ -82,10 +84,11 @@ def _write_shared(parts: Parts, folder: Path) -> list[dict[str, Any]]:
 def _write_pattern(parts: Parts, pattern: Pattern, tensors: Tensors, path: Path) -> dict[str, Any]:
     shared, convs = split(parts.architecture)
     incoming = travelling(shared, pattern)
-    hidden = channels_after(shared, pattern, ())[0]["hidden"]
+    hidden = plan_section(shared, pattern).hidden_out
+    plan = plan_section(convs, pattern, incoming)
     nodes = Nodes()
     image = "image" if incoming or hidden else _padded(nodes)
-    graph = SectionGraph(nodes, convs, pattern, incoming, tensors, image)
+    graph = SectionGraph(nodes, plan, tensors, image)
     weight, bias = (nodes.weights(parts.control[f"global_scale.{kind}"]) for kind in ("weight", "bias"))
     scale = nodes.add("Add", nodes.add("MatMul", weight, "task"), bias)
     if parts.architecture.network.zero_task == "identity":
@@ -98,7 +101,7 @@ def _write_pattern(parts: Parts, pattern: Pattern, tensors: Tensors, path: Path)
     residual = nodes.add("Slice", residual, nodes.integers(0, 0), size, nodes.integers(2, 3))
     low, high = (nodes.weights(torch.tensor(level)) for level in (0.0, 1.0))
     restored = nodes.add("Clip", nodes.add("Add", "image", residual), low, high)
-    sides = input_sides(convs, pattern, incoming)
+    sides = input_sides(plan)
     if not convs:
         sides["hidden"] = (1, hidden, *FULL)
     inputs = {name: side for name, side in sides.items() if nodes.reads(name)}

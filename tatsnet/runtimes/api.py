@@ -5,13 +5,13 @@ Shapes: D degradation types (3).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
+from tatsnet.network.section_plan import SectionPlan
 from tatsnet.runtimes.torch.layers import State
 
 BOUNDS = {torch.float32: 1e-5, torch.bfloat16: 0.05, torch.float16: 0.01}
@@ -56,16 +56,12 @@ class Runtime(Protocol):
     @property
     def image_layout(self) -> torch.memory_format: ...
 
-    def compile(
-        self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
-    ) -> Compiled:
+    def compile(self, plan: SectionPlan, tensors: Mapping[str, Tensor]) -> Compiled:
         """Make a section ready to run; it equals `Section` of the same arguments.
 
         Args:
-            convs: consecutive convolutions, first to last; may be none.
-            pattern: the kept channels.
-            incoming: the stream's channels before this section, in the order in which they travel.
-            tensors: what `slice_section` gave for it, on any device.
+            plan: of the section.
+            tensors: what `slice_section` gave for the same convolutions and pattern, on any device.
 
         Raises:
             KeyError, RuntimeError: weights that do not belong to the convolutions.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tatsnet.network.architecture import convolutions
+from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, with_scales
 from tatsnet.network.supernet import SuperNetwork, pad_even, residual_scale
 from tatsnet.network.tasks import Task, check_task
@@ -38,9 +39,11 @@ class DenseRestorer:
         weights = {name: weight.detach().clone() for name, weight in network.state_dict().items()}
         tensors = slice_section(weights, config, convs, pattern, shared=False)
 
+        plan = plan_section(convs, pattern)
+
         @lru_cache(TASKS)
         def section(task: Task) -> Compiled:
-            return runtime.compile(convs, pattern, (), with_scales(tensors, task))
+            return runtime.compile(plan, with_scales(tensors, task))
 
         self._section, self._runtime, self._zero_task = section, runtime, config.zero_task
         self._scale_weight, self._scale_bias = (

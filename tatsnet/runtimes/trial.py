@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from tatsnet.network.architecture import NetworkConfig, convolutions
+from tatsnet.network.section_plan import plan_section
 from tatsnet.runtimes.api import Runtime
 from tatsnet.runtimes.torch.layers import start
 
@@ -23,7 +24,7 @@ def try_out(runtime: Runtime) -> None:
     head = convolutions(_NETWORK)[:1]
     pattern = tuple(tuple(range(_NETWORK.width)) for _ in range(_NETWORK.points))
     tensors = {"head.weight": torch.zeros(_NETWORK.width, 3, 3, 3), "head.bias": torch.ones(_NETWORK.width)}
-    section = runtime.compile(head, pattern, (), tensors)
+    section = runtime.compile(plan_section(head, pattern), tensors)
     image_BCHW = torch.zeros(1, 3, 4, 4, device=runtime.device)
     state = section(start(image_BCHW), torch.zeros(3, device=runtime.device))
     stream_BCHW = state.stream_BCHW.float()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tatsnet.network.architecture import NetworkConfig, convolutions
 from tatsnet.network.flops import even
+from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, split, travelling
 from tatsnet.network.supernet import SuperNetwork
 from tatsnet.pruned.network import Parts
@@ -53,7 +54,7 @@ def dense_calls(network: NetworkConfig, height: int, width: int, precision: torc
         weights = SuperNetwork(network).state_dict()
     tensors = slice_section(weights, network, convs, every, shared=False)
     calls: list[Call] = []
-    section = FusedSection(convs, every, (), tensors, META, precision, calls.append)
+    section = FusedSection(plan_section(convs, every), tensors, META, precision, calls.append)
     section(_start(height, width), torch.empty(3, device=META))
     return calls
 
@@ -66,13 +67,15 @@ def found_calls(
     shared, specific = split(architecture)
     first = architecture.patterns[0]
     once: list[Call] = []
-    section = FusedSection(shared, first, (), parts.shared, META, precision, once.append)
+    section = FusedSection(plan_section(shared, first), parts.shared, META, precision, once.append)
     state = section(_start(height, width), task_D)._replace(owned=False)
     each: list[list[Call]] = []
     for pattern, tensors in zip(architecture.patterns, parts.patterns, strict=True):
         each.append([])
         incoming = travelling(shared, first)
-        FusedSection(specific, pattern, incoming, tensors, META, precision, each[-1].append)(state, task_D)
+        FusedSection(plan_section(specific, pattern, incoming), tensors, META, precision, each[-1].append)(
+            state, task_D
+        )
     return once, tuple(each)
 
 

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from tatsnet.network.architecture import Architecture, Channels, Conv, NetworkConfig, Pattern
-from tatsnet.network.slicing import split, travelling, used_channels, writes_stream
+from tatsnet.network.architecture import Architecture, NetworkConfig, Pattern, Role
+from tatsnet.network.section_plan import SectionPlan, plan_section
+from tatsnet.network.slicing import split, travelling
 
 Row = tuple[float, ...]
 
@@ -134,9 +135,9 @@ def predict(table: LatencyTable, architecture: Architecture, effects: int) -> fl
         raise ValueError(f"the table is of {table.width} channels, the network has {architecture.network.width}")
     shared, specific = split(architecture)
     first = architecture.patterns[0]
-    once = table.image_ms + section_ms(table, shared, first, ())
+    once = table.image_ms + section_ms(table, plan_section(shared, first))
     incoming = travelling(shared, first)
-    each = [section_ms(table, specific, pattern, incoming) for pattern in architecture.patterns]
+    each = [section_ms(table, plan_section(specific, pattern, incoming)) for pattern in architecture.patterns]
     mean = sum(each[index] for _, index in architecture.tasks) / len(architecture.tasks)
     return once / effects + table.effect_ms + mean
 
@@ -152,51 +153,51 @@ def dense_ms(table: LatencyTable, network: NetworkConfig) -> float:
     return predict(table, dense, effects=1)
 
 
-def section_ms(table: LatencyTable, convs: Sequence[Conv], pattern: Pattern, incoming: Channels) -> float:
-    """Milliseconds of consecutive convolutions.
-
-    Args:
-        convs, pattern, incoming: as of `Section`.
-    """
-    names = [conv.name for conv in convs]
-    taken = incoming
-    if "tail" in names:
-        used = used_channels(convs, pattern)
-        taken = tuple(channel for channel in incoming if channel in used)
-    travel = len(travelling(convs, pattern, taken))
-    head = _head_ms(table, len(pattern[0])) if "head" in names else 0.0
-    blocks = sum(_block_ms(table, conv, pattern, travel) for conv in convs if conv.name.startswith("blocks."))
-    taking = _some_ms(table, len(taken), len(incoming)) / 2
-    return head + blocks + taking + _end_ms(table, names, len(pattern[-2]), len(pattern[-1]))
+def section_ms(table: LatencyTable, plan: SectionPlan) -> float:
+    """Milliseconds of a section."""
+    live = len(plan.live)
+    head = blocks = 0.0
+    for layer in plan.layers:
+        match layer.role:
+            case Role.HEAD:
+                head = _head_ms(table, layer.outputs)
+            case Role.ENTER:
+                blocks += _half_ms(table, layer.inputs, layer.outputs, live)
+            case Role.LEAVE:
+                blocks += _half_ms(table, layer.outputs, layer.inputs, live)
+            case Role.TAIL | Role.UP | Role.OUT:
+                pass  # measured together
+    taking = _some_ms(table, len(plan.take), plan.incoming) / 2
+    return head + blocks + taking + _end_ms(table, plan)
 
 
 def _head_ms(table: LatencyTable, outputs: int) -> float:
     return interpolate(table.grid, (table.head_ms,), 1, outputs) if outputs else 0.0
 
 
-def _block_ms(table: LatencyTable, conv: Conv, pattern: Pattern, travel: int) -> float:
+def _half_ms(table: LatencyTable, stream: int, middle: int, live: int) -> float:
     """Of a block's first or second convolution: half of the block that reads and writes as many channels."""
-    inputs, outputs = (len(pattern[point]) for point in (conv.fan_in, conv.fan_out) if point is not None)
-    if not inputs or not outputs:
+    if not stream or not middle:
         return 0.0
-    stream, middle = (outputs, inputs) if writes_stream(conv) else (inputs, outputs)
-    return (interpolate(table.grid, table.block_ms, stream, middle) + _some_ms(table, stream, travel)) / 2
+    return (interpolate(table.grid, table.block_ms, stream, middle) + _some_ms(table, stream, live)) / 2
 
 
-def _some_ms(table: LatencyTable, kept: int, travel: int) -> float:
-    constant, per_kept, per_travelling = table.some_ms
-    return constant + per_kept * kept + per_travelling * travel if 0 < kept < travel else 0.0
+def _some_ms(table: LatencyTable, kept: int, live: int) -> float:
+    constant, per_kept, per_live = table.some_ms
+    return constant + per_kept * kept + per_live * live if 0 < kept < live else 0.0
 
 
-def _end_ms(table: LatencyTable, names: Sequence[str], tail: int, up: int) -> float:
+def _end_ms(table: LatencyTable, plan: SectionPlan) -> float:
     """Of what a section holds of tail, up and out."""
-    if not up or names[-1:] not in (["tail"], ["out"]):
+    roles = [layer.role for layer in plan.layers]
+    tail, up = (len(channels) for channels in plan.pattern[-2:])
+    if not up or roles[-1:] not in ([Role.TAIL], [Role.OUT]):
         return 0.0
     last = interpolate(table.grid, (table.last_ms,), 1, up)
-    if "tail" not in names:
+    if Role.TAIL not in roles:
         return last
     all_three = interpolate(table.grid, table.end_ms, max(tail, 1), up)
-    return all_three if "out" in names else max(0.0, all_three - last)
+    return all_three if Role.OUT in roles else max(0.0, all_three - last)
 
 
 def interpolate(grid: Sequence[int], table: Sequence[Sequence[float]], row: int, column: int) -> float:

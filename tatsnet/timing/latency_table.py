@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from tatsnet.network.architecture import Conv, NetworkConfig, Pattern, convolutions, gather
+from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, with_scales
 from tatsnet.network.supernet import SuperNetwork
 from tatsnet.pruned.network import ExtractedNetwork
@@ -219,7 +220,7 @@ class _Probe:
         pattern: Pattern = tuple(tuple(point) for point in points)
         tensors: Tensors = slice_section(self._weights, self._network, convs, pattern, shared=False)
         tensors = with_scales(tensors, GRID[0])
-        section = self._runtime.compile(convs, pattern, tuple(range(incoming)), tensors)
+        section = self._runtime.compile(plan_section(convs, pattern, tuple(range(incoming))), tensors)
         stream = self._stream[:, :incoming]
         state = start(self.image)._replace(stream_BCHW=stream, owned=False)
         if hidden is not None:

@@ -13,6 +13,7 @@ from tatsnet.network.architecture import (
     Conv,
     NetworkConfig,
     Pattern,
+    Role,
     as_pattern,
     canonical,
     convolutions,
@@ -51,13 +52,15 @@ def test_a_bad_size_is_refused(width: int, blocks: int) -> None:
 
 def test_convolutions_and_the_points_between_them() -> None:
     assert convolutions(TINY) == (
-        Conv("head", None, 3, 0, 4, 0.25, 1),
-        Conv("blocks.0.conv1", 1, 4, 2, 4, 0.25, 3),
-        Conv("blocks.0.conv2", 2, 4, 3, 4, 0.25, 4),
-        Conv("tail", 4, 4, None, 4, 0.25, 5),
-        Conv("up", None, 1, 5, 4, 1.0, 6),
-        Conv("out", 5, 4, None, 3, 1.0, 6),
+        Conv(Role.HEAD, None, None, 3, 0, 4, 0.25, 1),
+        Conv(Role.ENTER, 0, 1, 4, 2, 4, 0.25, 3),
+        Conv(Role.LEAVE, 0, 2, 4, 3, 4, 0.25, 4),
+        Conv(Role.TAIL, None, 4, 4, None, 4, 0.25, 5),
+        Conv(Role.UP, None, None, 1, 5, 4, 1.0, 6),
+        Conv(Role.OUT, None, 5, 4, None, 3, 1.0, 6),
     )
+    names = [conv.name for conv in convolutions(TINY)]
+    assert names == ["head", "blocks.0.conv1", "blocks.0.conv2", "tail", "up", "out"]
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 32])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tatsnet.network.architecture import NetworkConfig, convolutions
+from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, split, travelling
 from tatsnet.pruned.bands import bytes_per_row, in_bands, reach, rows_within
 from tatsnet.pruned.extraction import slice_parts
@@ -36,7 +37,8 @@ def test_more_rows_around_are_not_needed_and_fewer_are_not_enough() -> None:
     model = frozen_network(0, OPEN).double()
     convs, pattern = convolutions(TINY), model.patterns([TASKS[0]])[0]
     section = Section(
-        convs, pattern, (), slice_section(model.supernet.state_dict(), TINY, convs, pattern, shared=False)
+        plan_section(convs, pattern),
+        slice_section(model.supernet.state_dict(), TINY, convs, pattern, shared=False),
     )
     image = torch.rand(1, 3, 64, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     task = torch.tensor(TASKS[0], dtype=torch.float64)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tatsnet.network.architecture import Architecture, NetworkConfig, Pattern, convolutions, gather
+from tatsnet.network.section_plan import plan_section
 from tatsnet.timing.latency_model import LatencyTable, dense_ms, interpolate, predict, section_ms
 
 NETWORK = NetworkConfig(width=8, blocks=2)
@@ -79,8 +80,8 @@ def test_channels_that_travel_unread_cost_a_gather_and_a_scatter() -> None:
     """Block 0 keeps 1 of the 4 channels that travel: 0.5 + 0.25 x 1 + 0.125 x 4 ms more."""
     few: Pattern = tuple((0,) if 0 < point < 4 and point != 2 else tuple(range(4)) for point in range(NETWORK.points))
     convs = convolutions(NETWORK)[1:3]
-    travelling = section_ms(TABLE, convs, few, (0, 1, 2, 3))
-    alone = section_ms(TABLE, convs, few, (0,))
+    travelling = section_ms(TABLE, plan_section(convs, few, (0, 1, 2, 3)))
+    alone = section_ms(TABLE, plan_section(convs, few, (0,)))
     assert alone == pytest.approx(TABLE.block_ms[0][1])
     assert travelling == pytest.approx(alone + 0.5 + 0.25 + 0.5)
 
@@ -89,15 +90,17 @@ def test_what_a_section_takes_of_many_incoming_channels_is_a_gather() -> None:
     """2 of 8 that come in are used: half of 0.5 + 0.25 x 2 + 0.125 x 8 ms."""
     convs = convolutions(NETWORK)[-3:]
     few = (*uniform(2)[:-1], (0, 1, 2, 3))
-    more = section_ms(TABLE, convs, few, tuple(range(8))) - section_ms(TABLE, convs, few, (0, 1))
+    more = section_ms(TABLE, plan_section(convs, few, tuple(range(8)))) - section_ms(
+        TABLE, plan_section(convs, few, (0, 1))
+    )
     assert more == pytest.approx((0.5 + 0.5 + 1.0) / 2)
 
 
 def test_up_and_out_alone_have_a_time_of_their_own() -> None:
     convs = convolutions(NETWORK)
-    assert section_ms(TABLE, convs[-2:], uniform(4), ()) == 3.0
-    assert section_ms(TABLE, convs[-3:-2], uniform(4), ()) == 6.0 - 3.0
-    assert section_ms(TABLE, convs[-3:], uniform(4), ()) == 6.0
+    assert section_ms(TABLE, plan_section(convs[-2:], uniform(4))) == 3.0
+    assert section_ms(TABLE, plan_section(convs[-3:-2], uniform(4))) == 6.0 - 3.0
+    assert section_ms(TABLE, plan_section(convs[-3:], uniform(4))) == 6.0
 
 
 @pytest.mark.parametrize("point", range(NETWORK.points))
@@ -105,7 +108,7 @@ def test_no_channels_cost_nothing(point: int) -> None:
     pattern = uniform(4)
     without = (*pattern[:point], (), *pattern[point + 1 :])
     assert predict(TABLE, architecture(without, 0), 1) < predict(TABLE, architecture(pattern, 0), 1)
-    assert section_ms(TABLE, convolutions(NETWORK), uniform(0), ()) == 0
+    assert section_ms(TABLE, plan_section(convolutions(NETWORK), uniform(0))) == 0
 
 
 @pytest.mark.parametrize("shared", [0, 4, 7, NETWORK.points])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
+from tatsnet.network.architecture import Pattern
+from tatsnet.network.section_plan import SectionPlan
 from tatsnet.pruned.extraction import extract, grid_tasks, slice_parts
 from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.restorer import Restorer
@@ -236,13 +237,11 @@ class TestSlider:
         class Slow(TorchRuntime):
             compiles = True
 
-            def compile(
-                self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
-            ) -> Compiled:
-                if incoming:
+            def compile(self, plan: SectionPlan, tensors: Mapping[str, Tensor]) -> Compiled:
+                if plan.incoming:
                     assert may_compile.wait(60)
-                    compiled.append(pattern)
-                return super().compile(convs, pattern, incoming, tensors)
+                    compiled.append(plan.pattern)
+                return super().compile(plan, tensors)
 
         return Restorer(ExtractedNetwork(parts, runtime=Slow())), may_compile, compiled
 

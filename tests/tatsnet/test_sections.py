@@ -7,6 +7,7 @@ import torch
 
 from tatsnet.method.masked import MaskedNetwork
 from tatsnet.network.architecture import NetworkConfig, Pattern
+from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, split
 from tatsnet.pruned.extraction import grid_tasks, slice_parts
 from tatsnet.pruned.network import ExtractedNetwork
@@ -32,11 +33,13 @@ def sections(model: MaskedNetwork) -> list[tuple[Pattern, Section]]:
     weights = model.supernet.state_dict()
     shared_convs, own_convs = split(architecture)
     first = architecture.patterns[0]
-    shared = Section(shared_convs, first, (), slice_section(weights, NETWORK, shared_convs, first, shared=True))
+    shared = Section(
+        plan_section(shared_convs, first), slice_section(weights, NETWORK, shared_convs, first, shared=True)
+    )
     made = [(first, shared)]
     for pattern in architecture.patterns:
         tensors = slice_section(weights, NETWORK, own_convs, pattern, shared=False)
-        made.append((pattern, Section(own_convs, pattern, shared.channels, tensors)))
+        made.append((pattern, Section(plan_section(own_convs, pattern, shared.channels), tensors)))
     return made
 
 

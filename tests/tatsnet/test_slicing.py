@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from tatsnet.network.architecture import convolutions
+from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, with_scales
 from tatsnet.network.supernet import MEAN_TASK
 from tatsnet.runtimes.torch.layers import start
@@ -22,7 +23,7 @@ def test_scales_in_the_weights_are_the_tasks() -> None:
     image = torch.rand(1, 3, 6, 8, dtype=torch.float64)
 
     def hidden(weights: dict[str, torch.Tensor], task: tuple[float, float, float]) -> torch.Tensor:
-        section = Section(CONVS, pattern, (), weights)
+        section = Section(plan_section(CONVS, pattern), weights)
         with torch.inference_mode():
             return section(start(image), torch.tensor(task, dtype=torch.float64)).hidden_BCHW
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
-from tatsnet.runtimes.numba.plan import stream_channels
-from tatsnet.runtimes.numba.weights import KERNEL, places
+from tatsnet.network.architecture import Role
+from tatsnet.network.section_plan import SectionPlan
+from tatsnet.runtimes.numba.weights import KERNEL
 
 TRAVEL = 72
 """Products that could be summed up in the time that it takes to bring a number to memory and back."""
@@ -54,11 +53,9 @@ class Blocks:
         return math.ceil(self.count / parts)
 
 
-def blocks_of(convs: Sequence[Conv], pattern: Pattern, incoming: Channels) -> Blocks:
+def blocks_of(plan: SectionPlan) -> Blocks:
     """The blocks that begin in a section."""
-    made = list(zip(convs, places(convs, pattern).values(), strict=True))
-    hidden = [place.outputs for conv, place in made if conv.name.endswith("conv1")]
-    products = [KERNEL * place.outputs * place.inputs for conv, place in made if conv.name.startswith("blocks.")]
-    stream = len(stream_channels(convs, pattern, incoming))
+    hidden = [layer.outputs for layer in plan.layers if layer.role is Role.ENTER]
+    products = [KERNEL * layer.outputs * layer.inputs for layer in plan.layers if layer.conv.block is not None]
     count = len(hidden)
-    return Blocks(count, stream, sum(hidden) / max(count, 1), sum(products) / max(count, 1))
+    return Blocks(count, len(plan.live), sum(hidden) / max(count, 1), sum(products) / max(count, 1))

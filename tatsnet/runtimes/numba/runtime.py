@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
+from tatsnet.network.section_plan import SectionPlan
 from tatsnet.network.slicing import with_scales
 from tatsnet.network.supernet import MEAN_COLOUR
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.numba import loops
 from tatsnet.runtimes.numba.cuts import blocks_of
-from tatsnet.runtimes.numba.plan import HIDDEN, STREAM, Plan, plans
+from tatsnet.runtimes.numba.program import HIDDEN, STREAM, Program, programs
 from tatsnet.runtimes.numba.sized import Sized, sized
 from tatsnet.runtimes.numba.thread_pool import Crew, wait_for
 from tatsnet.runtimes.numba.weights import packed
@@ -53,9 +53,7 @@ class NumbaRuntime:
         self.threads = threads
         self._crew = Crew(threads)
 
-    def compile(
-        self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
-    ) -> Compiled:
+    def compile(self, plan: SectionPlan, tensors: Mapping[str, Tensor]) -> Compiled:
         """A section; its weights are packed for the loops.
 
         Raises:
@@ -64,7 +62,7 @@ class NumbaRuntime:
         for name, tensor in tensors.items():
             if tensor.dtype != torch.float32:
                 raise ValueError(f"{name} is {tensor.dtype}: this runtime takes float32 only")
-        return RowsSection(convs, pattern, incoming, tensors, self._crew, self.threads)
+        return RowsSection(plan, tensors, self._crew, self.threads)
 
     def add_scaled(self, image_BCHW: Tensor, scale_C: Tensor, hidden_BCHW: Tensor) -> Tensor:
         """The last step of the network; the threads share the rows.
@@ -90,24 +88,22 @@ class RowsSection:
 
     def __init__(
         self,
-        convs: Sequence[Conv],
-        pattern: Pattern,
-        incoming: Channels,
+        plan: SectionPlan,
         tensors: Mapping[str, Tensor],
         crew: Crew,
         threads: int,
     ) -> None:
-        self._convs, self._crew, self._threads = convs, crew, threads
-        self._works = lru_cache(SIZES)(partial(_works, convs, pattern, incoming))
-        self._weights = _weights(convs, pattern, tensors)
+        self._plan, self._crew, self._threads = plan, crew, threads
+        self._works = lru_cache(SIZES)(partial(_works, plan))
+        self._weights = _weights(plan, tensors)
 
     def __call__(self, state: State, task_D: Tensor) -> State:
         """Run the section's convolutions."""
-        if not self._convs:
+        if not self._plan.layers:
             return state
         image, stream, hidden, _ = state
         rows, width = image.shape[2] // 2, image.shape[3] // 2
-        if self._convs[0].name == "head":
+        if self._plan.has_head:
             stream = image
         parts, shares = self._works(rows, width, _busy(self._threads, rows))
         parts[0].check((stream, hidden), rows, width)
@@ -121,21 +117,17 @@ class RowsSection:
         return State(image, *tensors[-1], True)
 
 
-def _weights(
-    convs: Sequence[Conv], pattern: Pattern, tensors: Mapping[str, Tensor]
-) -> Callable[[Tensor], loops.Floats]:
+def _weights(plan: SectionPlan, tensors: Mapping[str, Tensor]) -> Callable[[Tensor], loops.Floats]:
     """The packed weights, by the task where it moves their residual scales."""
-    always = packed(convs, pattern, with_scales(tensors, (0.0,) * 3))
+    always = packed(plan, with_scales(tensors, (0.0,) * 3))
     if not any(name.endswith(".scale_weight") for name in tensors):
         return lambda task_D: always
-    return lambda task_D: packed(convs, pattern, with_scales(tensors, task_D.tolist()))
+    return lambda task_D: packed(plan, with_scales(tensors, task_D.tolist()))
 
 
-def _works(
-    convs: Sequence[Conv], pattern: Pattern, incoming: Channels, height: int, width: int, threads: int
-) -> tuple[list[Plan], list[list[Sized]]]:
+def _works(plan: SectionPlan, height: int, width: int, threads: int) -> tuple[list[Program], list[list[Sized]]]:
     """The parts of a section, and what each thread does of every part."""
-    parts = plans(convs, pattern, incoming, blocks_of(convs, pattern, incoming).together(height, width, threads))
+    parts = programs(plan, blocks_of(plan).together(height, width, threads))
     return parts, [
         [sized(part, height, width, first, last) for part in parts] for first, last in _edges(height, threads)
     ]
@@ -151,7 +143,7 @@ def _edges(rows: int, threads: int) -> list[tuple[int, int]]:
     return list(pairwise(rows * k // threads for k in range(threads + 1)))
 
 
-def _results(parts: Sequence[Plan], image_BCHW: Tensor) -> list[Pair]:
+def _results(parts: Sequence[Program], image_BCHW: Tensor) -> list[Pair]:
     """Memory for what each part makes: every other part's stream lies in the same place."""
     batch, _, height, width = image_BCHW.shape
     made: list[Pair] = []

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from tatsnet.runtimes.numba import loops
-from tatsnet.runtimes.numba.plan import Plan
+from tatsnet.runtimes.numba.program import Program
 
 
 class Sized(NamedTuple):
-    """A plan for some rows of images of one size: what `loops.sweep` takes.
+    """A program for some rows of images of one size: what `loops.sweep` takes.
 
     Attributes:
         stages, buffers, table: as integers.
@@ -33,25 +33,25 @@ class Sized(NamedTuple):
     end: int
 
 
-def sized(plan: Plan, height: int, width: int, first: int, last: int) -> Sized:
-    """A plan for the rows `first` to before `last` of a section's results.
+def sized(program: Program, height: int, width: int, first: int, last: int) -> Sized:
+    """A program for the rows `first` to before `last` of a section's results.
 
     Args:
         height, width: at half resolution, as are the rows.
     """
-    delays = _delays(plan)
-    rows = _needed(plan, height, first, last)
-    numbers = {name: index for index, name in enumerate(plan.rings)}
-    strides = {name: _stride(width * rate) for name, (_, rate) in plan.rings.items()}
+    delays = _delays(program)
+    rows = _needed(program, height, first, last)
+    numbers = {name: index for index, name in enumerate(program.rings)}
+    strides = {name: _stride(width * rate) for name, (_, rate) in program.rings.items()}
     buffers = np.zeros((len(numbers), 7), np.int64)
     room = 0
-    for (name, (channels, rate)), ring in zip(plan.rings.items(), _spans(plan, delays), strict=True):
+    for (name, (channels, rate)), ring in zip(program.rings.items(), _spans(program, delays), strict=True):
         row = channels * strides[name]
         buffers[numbers[name]] = room + loops.LANES, ring, row, width * rate, height * rate, channels, strides[name]
         room += ring * row
     table: list[int] = []
-    stages = np.zeros((len(plan.stages), 14), np.int64)
-    for index, (stage, own) in enumerate(zip(plan.stages, rows, strict=True)):
+    stages = np.zeros((len(program.stages), 14), np.int64)
+    for index, (stage, own) in enumerate(zip(program.stages, rows, strict=True)):
         places = len(table)
         if isinstance(stage.source, str):
             table += [channel * strides[stage.source] for channel in stage.channels_in if channel is not None]
@@ -63,7 +63,7 @@ def sized(plan: Plan, height: int, width: int, first: int, last: int) -> Sized:
         if stage.mode == loops.SHUFFLE:
             outs *= loops.OUTPUTS
         stages[index] = (
-            stage.kind, plan.rate(stage), delays[index], *own, numbers.get(str(stage.source), stage.source),
+            stage.kind, program.rate(stage), delays[index], *own, numbers.get(str(stage.source), stage.source),
             numbers.get(str(stage.into), stage.into), stage.mode, len(stage.channels_in), outs,
             stage.weight, stage.bias, places, targets,
         )  # fmt: skip
@@ -73,7 +73,7 @@ def sized(plan: Plan, height: int, width: int, first: int, last: int) -> Sized:
     )
     begin, end = (first_rows // stages[:, loops.RATE]).min(), (-(-last_rows // stages[:, loops.RATE])).max()
     zeros = room + loops.LANES
-    room += max(channels * strides[name] for name, (channels, _) in plan.rings.items())
+    room += max(channels * strides[name] for name, (channels, _) in program.rings.items())
     return Sized(stages, buffers, np.array([*table, 0], np.int64), room, zeros, int(begin), int(end))
 
 
@@ -85,11 +85,11 @@ def _stride(width: int) -> int:
     return loops.LANES * ((loops.vectors_of(width) + 2 * loops.WIDE + 2) | 1)
 
 
-def _delays(plan: Plan) -> list[int]:
+def _delays(program: Program) -> list[int]:
     """By how many rows of its own each stage is behind: a convolution needs the row below the one that it makes."""
     ready: dict[str | int, int] = {}
     delays = []
-    for stage in plan.stages:
+    for stage in program.stages:
         if stage.kind == loops.LOAD:
             delay = ready.setdefault(stage.into, 0)
         elif stage.kind == loops.SAVE:
@@ -101,12 +101,12 @@ def _delays(plan: Plan) -> list[int]:
     return delays
 
 
-def _needed(plan: Plan, height: int, first: int, last: int) -> list[tuple[int, int]]:
+def _needed(program: Program, height: int, first: int, last: int) -> list[tuple[int, int]]:
     """The rows that each stage does, so that the section's results have theirs."""
     need: dict[str | int, tuple[int, int]] = {}
     rows: list[tuple[int, int]] = []
-    for stage in reversed(plan.stages):
-        rate = plan.rate(stage)
+    for stage in reversed(program.stages):
+        rate = program.rate(stage)
         if stage.kind == loops.SAVE:
             own = need[stage.source] = first * rate, last * rate
         else:
@@ -120,16 +120,16 @@ def _needed(plan: Plan, height: int, first: int, last: int) -> list[tuple[int, i
     return rows[::-1]
 
 
-def _spans(plan: Plan, delays: Sequence[int]) -> Iterator[int]:
+def _spans(program: Program, delays: Sequence[int]) -> Iterator[int]:
     """Rows of each ring, in their order, from the newest to the oldest that something still reads."""
     newest: dict[str | int, int] = {}
     oldest: dict[str | int, int] = {}
-    for stage, delay in zip(plan.stages, delays, strict=True):
+    for stage, delay in zip(program.stages, delays, strict=True):
         if stage.kind != loops.SAVE:
             written = 2 * delay if stage.mode == loops.SHUFFLE else delay
-            newest.setdefault(stage.into, plan.rings[str(stage.into)][1] - 1 - written)
+            newest.setdefault(stage.into, program.rings[str(stage.into)][1] - 1 - written)
             oldest[stage.into] = min(oldest.get(stage.into, -written), -written)
         if stage.kind != loops.LOAD:
             read = -delay - (stage.kind == loops.CONV)
             oldest[stage.source] = min(oldest.get(stage.source, read), read)
-    return (newest[name] - oldest[name] + 1 for name in plan.rings)
+    return (newest[name] - oldest[name] + 1 for name in program.rings)

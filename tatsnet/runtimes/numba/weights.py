@@ -5,14 +5,15 @@ Shapes: O a convolution's kept outputs, I its kept inputs, C colours, K side of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tatsnet.network.architecture import Conv, Pattern
+from tatsnet.network.architecture import Role
+from tatsnet.network.section_plan import SectionPlan
 from tatsnet.runtimes.numba import loops
 
 KERNEL = 9
@@ -27,31 +28,30 @@ class Place(NamedTuple):
     inputs: int
 
 
-def places(convs: Sequence[Conv], pattern: Pattern) -> dict[str, Place]:
-    """Of each convolution of a section, by its name."""
+def places(plan: SectionPlan) -> dict[str, Place]:
+    """Of each layer of a section, by its name."""
     made, begin = {}, 0
-    for conv in convs:
-        outputs = conv.outputs if conv.fan_out is None else len(pattern[conv.fan_out])
-        inputs = conv.inputs if conv.fan_in is None else len(pattern[conv.fan_in])
-        if conv.name == "head":
-            inputs *= 4
-        padded = outputs + -outputs % loops.OUTPUTS
+    for layer in plan.layers:
+        inputs = layer.inputs * (4 if layer.role is Role.HEAD else 1)
+        padded = layer.outputs + -layer.outputs % loops.OUTPUTS
         bias = begin + padded * inputs * KERNEL
-        made[conv.name] = Place(begin, bias, outputs, inputs)
+        made[layer.name] = Place(begin, bias, layer.outputs, inputs)
         begin = bias + padded
     return made
 
 
-def packed(convs: Sequence[Conv], pattern: Pattern, tensors: Mapping[str, Tensor]) -> loops.Floats:
+def packed(plan: SectionPlan, tensors: Mapping[str, Tensor]) -> loops.Floats:
     """The weights of a section, at their `places`.
 
     Raises:
         KeyError, RuntimeError: weights that are missing, or of another shape.
     """
     made = [np.zeros(0, np.float32)]
-    for name, place in places(convs, pattern).items():
+    where = places(plan)
+    for layer in plan.layers:
+        name, place = layer.name, where[layer.name]
         weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
-        if name == "head":
+        if layer.role is Role.HEAD:
             weight = _unshuffled(weight)
         if weight.shape != (place.outputs, place.inputs, 3, 3) or bias.shape != (place.outputs,):
             raise RuntimeError(

@@ -59,6 +59,28 @@ class Nodes:
         """Integers as a column, as ScatterND wants them."""
         return self._constant(np.array(places, np.int64)[:, None])
 
+    def insert(self, tensor: str, operator: str, *inputs: str, **attributes: Attribute) -> None:
+        """A node between a tensor, its first input, and all that read that tensor so far."""
+        begin = next((i + 1 for i, node in enumerate(self._nodes) if tensor in node.output), 0)
+        readers = self._nodes[begin:]
+        made = self.add(operator, tensor, *inputs, **attributes)
+        self._nodes.insert(begin, self._nodes.pop())
+        for reader in readers:
+            reader.input[:] = [made if name == tensor else name for name in reader.input]
+
+    def twin_single_inputs(self) -> None:
+        """Convolutions of one channel whose results are added or scaled read it twice, once with weights of zero."""
+        weights = {own.name: own for own in self._constants}
+        read = {name for node in self._nodes if node.op_type in ("Add", "Mul") for name in node.input}
+        for node in [node for node in self._nodes if node.op_type == "Conv" and node.output[0] in read]:
+            own = weights[node.input[1]]
+            if own.dims[1] != 1 or own.dims[2] == 1:
+                continue
+            values = numpy_helper.to_array(own)
+            twin = self.add("Concat", node.input[0], node.input[0], axis=1)
+            self._nodes.insert(self._nodes.index(node), self._nodes.pop())
+            node.input[:2] = [twin, self._constant(np.concatenate([values, 0 * values], 1))]
+
     def reads(self, name: str) -> bool:
         """Whether any node has that tensor as an input."""
         return any(name in node.input for node in self._nodes)

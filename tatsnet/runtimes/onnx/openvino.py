@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 
 import openvino
 import torch
 from torch import Tensor
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
+from tatsnet.network.section_plan import SectionPlan
 from tatsnet.runtimes.api import Compiled
+from tatsnet.runtimes.onnx.openvino_graph import adapt
 from tatsnet.runtimes.onnx.section import GraphSection, Run
 from tatsnet.runtimes.torch.layers import add_scaled
 from tatsnet.system.allocator import trim_above
@@ -25,9 +26,6 @@ HELD = 9 * 2**29
 An effect of a 3840x2160 photo takes 1 GiB. At 3.5 GiB nearly each one gave it back and faulted it in anew, which was a
 quarter of its time.
 """
-
-MOST_CHANNELS = 15
-"""Of one result: OpenVINO 2026.4 takes four times as long to bring 16 to 64 into planes as it takes for fewer."""
 
 HINTS = {torch.float32: ("f32", "FP32"), torch.bfloat16: ("bf16", "BF16")}
 """A precision's name as a setting, and as a capability of a CPU."""
@@ -73,11 +71,9 @@ class OpenVinoRuntime:
             "ENABLE_CPU_PINNING": False,  # several processes would be pinned to the same cores
         }
 
-    def compile(
-        self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
-    ) -> Compiled:
+    def compile(self, plan: SectionPlan, tensors: Mapping[str, Tensor]) -> Compiled:
         """A compiled model of the section's graph."""
-        return GraphSection(convs, pattern, incoming, tensors, self._load, MOST_CHANNELS)
+        return GraphSection(plan, tensors, self._load, adapt)
 
     def _load(self, model: bytes) -> Run:
         return Requests(core().compile_model(core().read_model(model), "CPU", self._settings))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
@@ -10,7 +10,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
+from tatsnet.network.section_plan import SectionPlan
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.onnx.section import GraphSection, Run
 from tatsnet.runtimes.torch.layers import add_scaled
@@ -33,11 +33,9 @@ class OrtRuntime:
         self.threads = threads
         _share_memory()
 
-    def compile(
-        self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
-    ) -> Compiled:
+    def compile(self, plan: SectionPlan, tensors: Mapping[str, Tensor]) -> Compiled:
         """A session of the section's graph."""
-        return GraphSection(convs, pattern, incoming, tensors, self._load)
+        return GraphSection(plan, tensors, self._load)
 
     def _load(self, model: bytes) -> Run:
         options = onnxruntime.SessionOptions()

@@ -5,14 +5,14 @@ Shapes: B batch, C channels, H height, W width, D degradation types (3).
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
-from tatsnet.network.slicing import travelling, writes_stream
+from tatsnet.network.architecture import Role
+from tatsnet.network.section_plan import SectionPlan
 from tatsnet.runtimes.onnx.graph import SectionGraph
 from tatsnet.runtimes.onnx.nodes import Nodes, Sides
 from tatsnet.runtimes.torch.layers import State
@@ -24,13 +24,25 @@ HALF = ("half_height", "half_width")
 FULL = ("height", "width")
 
 
+class Output(NamedTuple):
+    """What a graph makes: some channels of the stream or of the hidden tensor, under the name it has in the graph."""
+
+    kind: str
+    channels: range
+    tensor: str
+
+
+Adapt = Callable[[Nodes, SectionGraph, SectionPlan, Sequence[Output]], list[Output]]
+"""Changes a finished graph as one runtime wants it; gives the outputs that it has then."""
+
+
 class GraphSection:
     """One section, run image by image; made by `compile` of ONNX Runtime and of OpenVINO.
 
     Args:
-        convs, pattern, incoming, tensors: as of `Section`; from the head on, or up to the last convolution.
+        plan, tensors: as of `Section`; from the head on, or up to the last convolution.
         load: makes a model's bytes ready to run.
-        most: channels that a result may have; one of more comes in several, each by a convolution that picks its own.
+        adapt: changes the graph for that.
 
     Raises:
         ValueError: weights that are not float32.
@@ -38,33 +50,25 @@ class GraphSection:
 
     def __init__(
         self,
-        convs: Sequence[Conv],
-        pattern: Pattern,
-        incoming: Channels,
+        plan: SectionPlan,
         tensors: Mapping[str, Tensor],
         load: Callable[[bytes], Run],
-        most: int = sys.maxsize,
+        adapt: Adapt = lambda nodes, graph, plan, outputs: list(outputs),
     ) -> None:
         for name, tensor in tensors.items():
             if tensor.dtype != torch.float32:
                 raise ValueError(f"{name} is {tensor.dtype}: this runtime takes float32 only")
-        sides = input_sides(convs, pattern, incoming)
         nodes = Nodes()
-        self._is_empty = not convs
-        graph = SectionGraph(nodes, convs, pattern, incoming, tensors)
+        self._is_empty, self._full = not plan.convs, plan.full
+        graph = SectionGraph(nodes, plan, tensors)
         self._keeps_stream = graph.stream == "stream"
-        self._channels, self._full = channels_after(convs, pattern, incoming)
+        self._channels = {"stream": plan.stream_out, "hidden": plan.hidden_out}
         made = {"stream": None if self._keeps_stream else graph.stream, "hidden": graph.hidden}
-        self._made: dict[str, tuple[str, slice]] = {}
-        outputs: dict[str, tuple[str, Sides]] = {}
-        for name, own in made.items():
-            if own is not None:
-                for part in in_parts(self._channels[name], most):
-                    seen = f"{name}_after_{part.start}"
-                    self._made[seen] = name, slice(part.start, part.stop)
-                    channels = only(nodes, own, part, self._channels[name])
-                    outputs[seen] = channels, (1, len(part), *(FULL if self._full else HALF))
-        self._inputs = {name: size for name, size in sides.items() if nodes.reads(name)}
+        whole = [Output(kind, range(self._channels[kind]), own) for kind, own in made.items() if own is not None]
+        self._made = {f"{own.kind}_after_{own.channels.start}": own for own in adapt(nodes, graph, plan, whole)}
+        size = FULL if plan.full else HALF
+        outputs = {seen: (own.tensor, (1, len(own.channels), *size)) for seen, own in self._made.items()}
+        self._inputs = {name: sides for name, sides in input_sides(plan).items() if nodes.reads(name)}
         self._run = load(nodes.model("section", self._inputs, outputs)) if outputs else None
 
     def __call__(self, state: State, task_D: Tensor) -> State:
@@ -80,46 +84,18 @@ class GraphSection:
             read = {name: given[name].contiguous() for name in self._inputs}
             for one in range(batch):
                 inputs = {name: tensor[0] if name == "task" else tensor[one : one + 1] for name, tensor in read.items()}
-                outputs = {seen: made[name][one : one + 1, part] for seen, (name, part) in self._made.items()}
+                outputs = {
+                    seen: made[own.kind][one : one + 1, own.channels.start : own.channels.stop]
+                    for seen, own in self._made.items()
+                }
                 self._run(inputs, outputs)
         if self._keeps_stream:
             return State(image, state.stream_BCHW, made["hidden"], state.owned)
         return State(image, made["stream"], made["hidden"], True)
 
 
-def in_parts(count: int, most: int) -> list[range]:
-    """So many channels as few runs of about the same length, of at most so many each."""
-    number = -(-count // most)
-    return [range(count * i // number, count * (i + 1) // number) for i in range(number)]
-
-
-def only(nodes: Nodes, tensor: str, part: range, count: int) -> str:
-    """A part of a tensor's channels: by a convolution, which leaves them in memory as those before it do."""
-    if len(part) == count:
-        return tensor
-    rows = torch.eye(count)[part.start : part.stop, :, None, None]
-    return nodes.add("Conv", tensor, nodes.weights(rows), kernel_shape=[1, 1])
-
-
-def input_sides(convs: Sequence[Conv], pattern: Pattern, incoming: Channels) -> dict[str, Sides]:
+def input_sides(plan: SectionPlan) -> dict[str, Sides]:
     """The sizes of all that a section may read."""
-    first = convs[0] if convs else None
-    hidden: Sides = (1, 0, *HALF)
-    if first is not None and first.name == "up":
-        hidden = (1, first.inputs, *FULL)
-    elif first is not None and writes_stream(first) and first.fan_in is not None:
-        hidden = (1, len(pattern[first.fan_in]), *HALF)
-    return {"image": (1, 3, *FULL), "stream": (1, len(incoming), *HALF), "hidden": hidden, "task": (3,)}
-
-
-def channels_after(convs: Sequence[Conv], pattern: Pattern, incoming: Channels) -> tuple[dict[str, int], bool]:
-    """How many channels stream and hidden have after a section, and whether they are at full resolution then."""
-    stream = len(travelling(convs, pattern, incoming))
-    last = convs[-1] if convs else None
-    if last is None or writes_stream(last):
-        return {"stream": stream, "hidden": 0}, False
-    if last.name == "tail":
-        return {"stream": 0, "hidden": last.outputs // 4}, True
-    hidden = last.outputs if last.fan_out is None else len(pattern[last.fan_out])
-    full = last.name in ("up", "out")
-    return {"stream": 0 if full else stream, "hidden": hidden}, full
+    full = bool(plan.layers) and plan.layers[0].role in (Role.UP, Role.OUT)
+    hidden = (1, plan.hidden_in, *(FULL if full else HALF))
+    return {"image": (1, 3, *FULL), "stream": (1, plan.incoming, *HALF), "hidden": hidden, "task": (3,)}

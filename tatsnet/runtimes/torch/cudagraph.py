@@ -7,7 +7,7 @@ launch them one by one.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
+from tatsnet.network.section_plan import SectionPlan
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.torch.layers import State, add_scaled
 from tatsnet.runtimes.torch.runtime import TorchRuntime
@@ -52,11 +52,9 @@ class CudaGraphRuntime:
         self.device = self._torch.device
         self._recorder = Recorder((recorder or CudaGraphs)())
 
-    def compile(
-        self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
-    ) -> Compiled:
+    def compile(self, plan: SectionPlan, tensors: Mapping[str, Tensor]) -> Compiled:
         """A section that is recorded when it is first called with an image of some size."""
-        return Recorded(self._torch.compile(convs, pattern, incoming, tensors), self._recorder)
+        return Recorded(self._torch.compile(plan, tensors), self._recorder)
 
 
 class CudaGraphs:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from threading import Lock
 
 import torch
 from torch import Tensor
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
+from tatsnet.network.section_plan import SectionPlan
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.torch.layers import State, add_scaled
 from tatsnet.runtimes.torch.section import Section
@@ -39,12 +39,10 @@ class TorchRuntime:
         on_gpu = self.device.type == "cuda"
         self._layout = layout or (torch.channels_last if on_gpu else torch.contiguous_format)
 
-    def compile(
-        self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
-    ) -> Compiled:
+    def compile(self, plan: SectionPlan, tensors: Mapping[str, Tensor]) -> Compiled:
         """A `Section` on the device."""
         here = {name: tensor.to(self.device, self._precision) for name, tensor in tensors.items()}
-        section: Compiled = Section(convs, pattern, incoming, here, self._layout)
+        section: Compiled = Section(plan, here, self._layout)
         if self.device.type == "cuda":
             section = WithoutTf32(section)
         return section if self._precision is None else _Cast(section, self._precision)

@@ -1,17 +1,17 @@
-"""A section of an extracted network: the steps of consecutive convolutions, with the weights that were sliced for it.
+"""A section of an extracted network: the steps of its plan, with the weights that were sliced for it.
 
 Shapes: D degradation types (3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
-from tatsnet.network.slicing import travelling, used_channels, writes_stream
+from tatsnet.network.architecture import Role
+from tatsnet.network.section_plan import Layer, SectionPlan
 from tatsnet.runtimes.torch.layers import Enter, Extend, Head, Leave, Out, State, Tail, Take, Up
 
 
@@ -19,61 +19,51 @@ class Section(nn.Module):
     """Consecutive convolutions: the task-agnostic part, or one pattern's task-specific part.
 
     Args:
-        convs: of this section, first to last; may be none.
-        pattern: the kept channels.
-        incoming: the stream's channels before this section, in the order in which they travel.
+        plan: of the section.
         tensors: what `slice_section` gave for it.
         layout: of the stream in memory: plane by plane (contiguous), or pixel by pixel (channels last).
     """
 
     def __init__(
         self,
-        convs: Sequence[Conv],
-        pattern: Pattern,
-        incoming: Channels,
+        plan: SectionPlan,
         tensors: Mapping[str, Tensor],
         layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         super().__init__()
         self._layout = layout
+        self.channels = plan.live
         self.steps = nn.ModuleList()
-        used = used_channels(convs, pattern)
-        useful = tuple(channel for channel in incoming if channel in used)
-        if len(useful) < len(incoming) and any(conv.name == "tail" for conv in convs):
-            places = [incoming.index(channel) for channel in useful]
+        if plan.takes_some:
             device = next(iter(tensors.values())).device
-            self.steps.append(Take(torch.tensor(places, dtype=torch.int64, device=device), layout))
-            incoming = useful
-        self.channels = travelling(convs, pattern, incoming)
-        head = travelling(convs[:1], pattern) if convs and convs[0].name == "head" else ()
-        room = len(self.channels) - len(incoming) - len(head)
-        for conv in convs:
-            if conv.name != "head" and room:
+            self.steps.append(Take(torch.tensor(plan.take, dtype=torch.int64, device=device), layout))
+        room = plan.room
+        for layer in plan.layers:
+            if layer.role is not Role.HEAD and room:
                 self.steps.append(Extend(room, layout))
                 room = 0
-            if not (conv.name.endswith("conv2") and not pattern[conv.fan_out or 0]):
-                self.steps.append(self._step(conv, pattern, tensors))
+            self.steps.append(self._step(layer, tensors))
 
-    def _step(self, conv: Conv, pattern: Pattern, tensors: Mapping[str, Tensor]) -> nn.Module:
-        weight, bias = tensors[f"{conv.name}.weight"], tensors[f"{conv.name}.bias"]
+    def _step(self, layer: Layer, tensors: Mapping[str, Tensor]) -> nn.Module:
+        weight, bias = tensors[f"{layer.name}.weight"], tensors[f"{layer.name}.bias"]
         weight = weight.contiguous(memory_format=self._layout)
-        if conv.name == "head":
-            return Head(weight, bias, self._layout)
-        if conv.name in ("up", "out"):
-            return {"up": Up, "out": Out}[conv.name](weight, bias)
-        if not writes_stream(conv):
-            take = self._places(pattern[conv.fan_in or 0], weight)
-            return Tail(weight, bias, take) if conv.name == "tail" else Enter(weight, bias, take, self._layout)
-        scale = None
-        if f"{conv.name}.scale_weight" in tensors:
-            scale = tensors[f"{conv.name}.scale_weight"], tensors[f"{conv.name}.scale_bias"]
-        return Leave(weight, bias, self._places(pattern[conv.fan_out or 0], weight), scale)
-
-    def _places(self, channels: Channels, like: Tensor) -> Tensor | None:
-        if channels == self.channels:
-            return None
-        place = {channel: index for index, channel in enumerate(self.channels)}
-        return torch.tensor([place[channel] for channel in channels], dtype=torch.int64, device=like.device)
+        places = None if layer.whole else torch.tensor(layer.stream, dtype=torch.int64, device=weight.device)
+        match layer.role:
+            case Role.HEAD:
+                return Head(weight, bias, self._layout)
+            case Role.ENTER:
+                return Enter(weight, bias, places, self._layout)
+            case Role.LEAVE:
+                scale = None
+                if f"{layer.name}.scale_weight" in tensors:
+                    scale = tensors[f"{layer.name}.scale_weight"], tensors[f"{layer.name}.scale_bias"]
+                return Leave(weight, bias, places, scale)
+            case Role.TAIL:
+                return Tail(weight, bias, places)
+            case Role.UP:
+                return Up(weight, bias)
+            case Role.OUT:
+                return Out(weight, bias)
 
     def forward(self, state: State, task_D: Tensor) -> State:
         """Run the section's convolutions; `task_D` moves the residual scales of a task-specific part only."""

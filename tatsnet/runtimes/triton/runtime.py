@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
+from tatsnet.network.section_plan import SectionPlan
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.torch.cudagraph import CudaGraphs, Record, Recorded, Recorder
 from tatsnet.runtimes.torch.layers import add_scaled
@@ -42,9 +42,7 @@ class TritonRuntime:
         recorder = recorder or (CudaGraphs if on_gpu else None)
         self._recorder = recorder and Recorder(recorder(), in_place=True)
 
-    def compile(
-        self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
-    ) -> Compiled:
+    def compile(self, plan: SectionPlan, tensors: Mapping[str, Tensor]) -> Compiled:
         """A section; its kernels are compiled when it is first called.
 
         Raises:
@@ -54,5 +52,5 @@ class TritonRuntime:
         precision = self._precision or own
         if precision not in OPERANDS:
             raise ValueError(f"the runtime triton takes float32, bfloat16 and float16, not {precision}")
-        section = FusedSection(convs, pattern, incoming, tensors, self.device, precision, self._launch)
+        section = FusedSection(plan, tensors, self.device, precision, self._launch)
         return section if self._recorder is None else Recorded(section, self._recorder)

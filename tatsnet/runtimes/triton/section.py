@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tatsnet.network.architecture import Channels, Conv, Pattern
-from tatsnet.network.slicing import travelling, used_channels, writes_stream
+from tatsnet.network.architecture import Role
+from tatsnet.network.section_plan import Layer, Places, SectionPlan
 from tatsnet.runtimes.torch.layers import State
 from tatsnet.runtimes.triton import layers as steps
 from tatsnet.runtimes.triton.calls import Launch
@@ -27,7 +27,7 @@ class FusedSection:
     """Consecutive convolutions, run by the kernels.
 
     Args:
-        convs, pattern, incoming, tensors: as of `Section`.
+        plan, tensors: as of `Section`.
         device: where it runs.
         precision: of weights, stream and products; sums and scales are float32.
         launch: runs a kernel there.
@@ -35,18 +35,16 @@ class FusedSection:
 
     def __init__(
         self,
-        convs: Sequence[Conv],
-        pattern: Pattern,
-        incoming: Channels,
+        plan: SectionPlan,
         tensors: Mapping[str, Tensor],
         device: torch.device,
         precision: torch.dtype,
         launch: Launch,
     ) -> None:
         self._precision = precision
-        plan = Plan(convs, pattern, incoming, tensors, device, precision, launch)
-        self._steps = plan.steps
-        self._scale_weight, self._scale_bias, self._widths = plan.scales()
+        lowered = _Lowered(plan, tensors, device, precision, launch)
+        self._steps = lowered.steps
+        self._scale_weight, self._scale_bias, self._widths = lowered.scales()
 
     def __call__(self, state: State, task_D: Tensor) -> State:
         """Run the section's convolutions."""
@@ -65,44 +63,35 @@ class FusedSection:
         return torch.split_with_sizes(scales_L, self._widths)
 
 
-class Plan:
+class _Lowered:
     """The steps of a section, first to last; arguments as of `FusedSection`."""
 
     def __init__(
         self,
-        convs: Sequence[Conv],
-        pattern: Pattern,
-        incoming: Channels,
+        plan: SectionPlan,
         tensors: Mapping[str, Tensor],
         device: torch.device,
         precision: torch.dtype,
         launch: Launch,
     ) -> None:
-        self._pattern, self._tensors = pattern, tensors
+        self._tensors = tensors
         self._device, self._precision, self._launch = device, precision, launch
         self._scales: list[tuple[Tensor, Tensor]] = []
         self.steps: list[Step] = []
-        useful = tuple(channel for channel in incoming if channel in used_channels(convs, pattern))
-        if not any(conv.name == "tail" for conv in convs):
-            useful = incoming
-        self._take = None if useful == incoming else self._places(useful, incoming)
-        self._channels = travelling(convs, pattern, useful)
-        head = travelling(convs[:1], pattern) if convs and convs[0].name == "head" else ()
-        room = len(self._channels) - len(useful) - len(head)
-        rest = list(convs)
+        self._take = self._places(plan.take) if plan.takes_some else None
+        room = plan.room
+        rest = list(plan.layers)
         while rest:
-            conv = rest.pop(0)
-            if conv.name != "head" and room:
+            layer = rest.pop(0)
+            if layer.role is not Role.HEAD and room:
                 self._select()
                 self.steps.append(steps.Extend(room))
                 room = 0
-            if conv.name.endswith("conv1") and rest and not pattern[rest[0].fan_out or 0]:
-                rest.pop(0)
-            elif rest and self._is_pair(conv, rest[0]):
-                self.steps.append(self._pair(conv, rest.pop(0)))
-            elif not conv.name.endswith("conv2") or pattern[conv.fan_out or 0]:
+            if rest and self._is_pair(layer, rest[0]):
+                self.steps.append(self._pair(layer, rest.pop(0)))
+            else:
                 self._select()
-                self.steps.append(self._single(conv))
+                self.steps.append(self._single(layer))
 
     def scales(self) -> tuple[Tensor, Tensor, list[int]]:
         """Weight and bias of all residual scales in one, and how many numbers each has, padding included."""
@@ -117,57 +106,50 @@ class Plan:
             self.steps.append(steps.Select(self._take))
             self._take = None
 
-    def _is_pair(self, first: Conv, second: Conv) -> bool:
-        if first.name == "up":
-            numbers = [len(self._pattern[first.fan_out or 0]), first.inputs]
-        elif first.name.endswith("conv1"):
-            ends = {self._pattern[first.fan_in or 0], self._pattern[second.fan_out or 0]}
-            if ends != {self._channels}:
-                return False
-            numbers = [len(self._pattern[first.fan_out or 0]), len(self._channels)]
-        else:
+    def _is_pair(self, first: Layer, second: Layer) -> bool:
+        is_block = first.role is Role.ENTER and first.whole and second.whole
+        if not is_block and first.role is not Role.UP:
             return False
+        numbers = first.inputs, first.outputs
         return all(numbers) and block_out(max(numbers)) <= PAIRED[self._precision]
 
-    def _pair(self, first: Conv, second: Conv) -> Step:
+    def _pair(self, first: Layer, second: Layer) -> Step:
         one = self._packed(first)
         two = self._packed(second, one.block_out)
-        if first.name == "up":
+        if first.role is Role.UP:
             return steps.FinishTwice(self._launch, one, two)
         take, self._take = self._take, None
         return steps.Block(self._launch, one, two, take, self._scale(second))
 
-    def _single(self, conv: Conv) -> Step:
-        own = self._packed(conv)
-        if conv.name == "head":
-            return steps.Head(self._launch, own)
-        if conv.name in ("up", "out"):
-            return steps.Finish(self._launch, own, conv.name == "up")
-        if writes_stream(conv):
-            return steps.Leave(self._launch, own, self._kept(conv.fan_out), self._scale(conv))
-        reader = steps.Tail if conv.name == "tail" else steps.Enter
-        return reader(self._launch, own, self._kept(conv.fan_in))
+    def _single(self, layer: Layer) -> Step:
+        own = self._packed(layer)
+        places = None if layer.whole else self._places(layer.stream)
+        match layer.role:
+            case Role.HEAD:
+                return steps.Head(self._launch, own)
+            case Role.ENTER:
+                return steps.Enter(self._launch, own, places)
+            case Role.LEAVE:
+                return steps.Leave(self._launch, own, places, self._scale(layer))
+            case Role.TAIL:
+                return steps.Tail(self._launch, own, places)
+            case Role.UP | Role.OUT:
+                return steps.Finish(self._launch, own, layer.role is Role.UP)
 
-    def _packed(self, conv: Conv, padded_in: int | None = None) -> Packed:
-        weight, bias = self._tensors[f"{conv.name}.weight"], self._tensors[f"{conv.name}.bias"]
-        if conv.name == "tail":
+    def _packed(self, layer: Layer, padded_in: int | None = None) -> Packed:
+        weight, bias = self._tensors[f"{layer.name}.weight"], self._tensors[f"{layer.name}.bias"]
+        if layer.role is Role.TAIL:
             order = torch.arange(len(bias), device=bias.device).view(-1, 4).t().flatten()
             weight, bias = weight[order], bias[order]
         return pack(weight, bias, self._precision, self._device, padded_in)
 
-    def _scale(self, conv: Conv) -> int | None:
+    def _scale(self, layer: Layer) -> int | None:
         """The index of a block's residual scale; None where it is in the weights already."""
-        if f"{conv.name}.scale_weight" not in self._tensors:
+        if f"{layer.name}.scale_weight" not in self._tensors:
             return None
-        weight, bias = (self._tensors[f"{conv.name}.scale_{kind}"] for kind in ("weight", "bias"))
+        weight, bias = (self._tensors[f"{layer.name}.scale_{kind}"] for kind in ("weight", "bias"))
         self._scales.append((weight.to(self._device, torch.float32), bias.to(self._device, torch.float32)))
         return len(self._scales) - 1
 
-    def _kept(self, point: int | None) -> Tensor | None:
-        """Where the channels of a point travel; None where they are all that travel."""
-        channels = self._pattern[point or 0]
-        return None if channels == self._channels else self._places(channels, self._channels)
-
-    def _places(self, channels: Channels, among: Channels) -> Tensor:
-        place = {channel: index for index, channel in enumerate(among)}
-        return torch.tensor([place[channel] for channel in channels], dtype=torch.int32, device=self._device)
+    def _places(self, places: Places) -> Tensor:
+        return torch.tensor(places, dtype=torch.int32, device=self._device)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from tatsnet.method.masked import MaskedNetwork
 from tatsnet.network.architecture import Channels, Conv, NetworkConfig, Pattern, convolutions
-from tatsnet.network.slicing import slice_section, travelling, writes_stream
+from tatsnet.network.section_plan import SectionPlan, plan_section
+from tatsnet.network.slicing import slice_section, travelling
 from tatsnet.pruned.extraction import TOLERANCE, grid_tasks, slice_parts
 from tatsnet.pruned.network import Encoded, ExtractedNetwork
 from tatsnet.runtimes import Compiled, Runtime
@@ -154,14 +155,15 @@ def test_each_section_leaves_the_state_that_pytorch_leaves(runtime: Runtime, nam
     with torch.inference_mode():
         for part, before, shared in ((convs[:cut], (), True), (convs[cut:], incoming, False)):
             tensors = slice_section(supernet.state_dict(), TINY, part, pattern, shared=shared)
-            wanted = Section(part, pattern, before, tensors)(State(*state[:3], owned=False), task_D)
-            section = runtime.compile(part, pattern, before, tensors)
+            plan = plan_section(part, pattern, before)
+            wanted = Section(plan, tensors)(State(*state[:3], owned=False), task_D)
+            section = runtime.compile(plan, tensors)
             given = (tensor.to(runtime.device) for tensor in state[:3])
             made = section(State(*given, owned=False), task_D.to(runtime.device))
             made = State(*(tensor.cpu() for tensor in made[:3]), owned=made.owned)
             assert torch.equal(made.image_BCHW, wanted.image_BCHW)
             assert_equal(made.stream_BCHW, wanted.stream_BCHW)
-            if part and not writes_stream(part[-1]):  # after a block nothing reads what was hidden in it
+            if part and not part[-1].writes_stream:  # after a block nothing reads what was hidden in it
                 assert_equal(made.hidden_BCHW, wanted.hidden_BCHW)
             state = made
 
@@ -243,15 +245,13 @@ class Faulty:
         self.name, self.device, self.image_layout = runtime.name, runtime.device, runtime.image_layout
         self.add_scaled = runtime.add_scaled
 
-    def compile(
-        self, convs: Sequence[Conv], pattern: Pattern, incoming: Channels, tensors: Mapping[str, Tensor]
-    ) -> Compiled:
-        place = {conv.name: conv for conv in convs}
+    def compile(self, plan: SectionPlan, tensors: Mapping[str, Tensor]) -> Compiled:
+        place = {conv.name: conv for conv in plan.convs}
         wrong = {}
         for name, tensor in tensors.items():
             owner, kind = name.rsplit(".", 1)
             wrong[name] = self._change(place[owner], kind, tensor)
-        return self._runtime.compile(convs, pattern, incoming, wrong)
+        return self._runtime.compile(plan, wrong)
 
 
 FAULTS: dict[str, Change] = {

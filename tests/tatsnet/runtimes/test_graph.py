@@ -8,8 +8,10 @@ import onnx
 import pytest
 
 from tatsnet.network.architecture import Pattern, convolutions
+from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, travelling
-from tatsnet.runtimes.onnx.section import GraphSection, Run
+from tatsnet.runtimes.onnx.openvino_graph import adapt
+from tatsnet.runtimes.onnx.section import Adapt, GraphSection, Run
 from tests.tatsnet.networks import TINY, frozen_network
 
 ALL, TIED, FEW = tuple(range(8)), (1, 2, 5, 6), (2, 5)
@@ -20,7 +22,9 @@ def tied(stream: tuple[int, ...], own: tuple[int, ...]) -> Pattern:
     return (stream, stream, (0, 3), stream, own, (1, 7), own, own, (4, 5))
 
 
-def operators(pattern: Pattern, cut: int, part: int, *, shared: bool = False) -> Counter[str]:
+def operators(
+    pattern: Pattern, cut: int, part: int, *, shared: bool = False, adapt: Adapt | None = None
+) -> Counter[str]:
     """How many nodes of each kind the section before (0) or after (1) a cut has."""
     convs, weights = convolutions(TINY), frozen_network(0).supernet.state_dict()
     section = (convs[:cut], convs[cut:])[part]
@@ -31,7 +35,9 @@ def operators(pattern: Pattern, cut: int, part: int, *, shared: bool = False) ->
         models.append(model)
         return lambda inputs, outputs: None
 
-    GraphSection(section, pattern, incoming, slice_section(weights, TINY, section, pattern, shared=shared), load)
+    tensors = slice_section(weights, TINY, section, pattern, shared=shared)
+    own = {} if adapt is None else {"adapt": adapt}
+    GraphSection(plan_section(section, pattern, incoming), tensors, load, **own)
     return Counter(node.op_type for node in onnx.load_from_string(models[0]).graph.node)
 
 
@@ -72,6 +78,13 @@ def test_a_stream_that_is_taken_whole_and_added_to_by_convolutions_is_laid_out(
     own: tuple[int, ...], fixed: bool, laid_out: int
 ) -> None:
     """Gathers and scatters would have to undo it; with a pass for the scales there is nothing to gain."""
-    nodes = operators((ALL, ALL, (0, 3), ALL, own, (1, 7), ALL, ALL, (4, 5)), 3, 1, shared=fixed)
+    pattern = (ALL, ALL, (0, 3), ALL, own, (1, 7), ALL, ALL, (4, 5))
+    plain, adapted = (operators(pattern, 3, 1, shared=fixed, adapt=own) for own in (None, adapt))
     scales = 0 if fixed else 1
-    assert nodes["Conv"] == laid_out + 2 + scales + 3, "a block, its scale, tail and up and out"
+    assert plain["Conv"] == 2 + scales + 3, "a block, its scale, tail and up and out"
+    assert adapted["Conv"] == plain["Conv"] + laid_out
+
+
+def test_only_openvino_reads_a_single_channel_twice() -> None:
+    pattern = (ALL, ALL, (3,), ALL, ALL, (1, 7), ALL, ALL, (4, 5))
+    assert [operators(pattern, 0, 1, adapt=own)["Concat"] for own in (None, adapt)] == [0, 1]

@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from tatsnet.network.architecture import NetworkConfig, Pattern, convolutions
+from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, travelling, with_scales
 from tatsnet.network.supernet import SuperNetwork
 from tatsnet.pruned.extraction import grid_tasks, slice_parts
 from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.runtimes.choose import pick
-from tatsnet.runtimes.onnx.section import GraphSection, Run, in_parts
+from tatsnet.runtimes.onnx.openvino_graph import adapt, in_parts
+from tatsnet.runtimes.onnx.section import GraphSection, Run
 from tests.tatsnet.networks import OPEN, frozen_network
 
 pytest.importorskip("openvino")
@@ -72,7 +74,7 @@ def rearrangements(blocks: int) -> int:
         models.append(model)
         return lambda inputs, outputs: None
 
-    GraphSection(specific, pattern, travelling(shared, pattern), tensors, load)
+    GraphSection(plan_section(specific, pattern, travelling(shared, pattern)), tensors, load, adapt)
     layers = core().compile_model(core().read_model(models[0]), "CPU").get_runtime_model().get_ops()
     return [layer.get_rt_info()["layerType"].astype(str) for layer in layers].count("Reorder")
 

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from tatsnet.network.architecture import NetworkConfig, convolutions
+from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section
 from tatsnet.pruned.extraction import slice_parts
 from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.runtimes.numba import loops, runtime
 from tatsnet.runtimes.numba.cuts import CACHE, Blocks, blocks_of
-from tatsnet.runtimes.numba.plan import Plan, plans
+from tatsnet.runtimes.numba.program import Program, programs
 from tatsnet.runtimes.numba.runtime import ROWS, NumbaRuntime
 from tatsnet.runtimes.numba.sized import Sized, sized
 from tatsnet.runtimes.torch.layers import State, start
@@ -44,13 +45,13 @@ def dense(changed: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
 
 
 def hidden(runtime: NumbaRuntime, picture: Tensor) -> Tensor:
-    section = runtime.compile(convolutions(TINY), DENSE, (), dense())
+    section = runtime.compile(plan_section(convolutions(TINY), DENSE), dense())
     return section(start(picture), torch.zeros(3)).hidden_BCHW
 
 
 @torch.inference_mode()
 def right(picture: Tensor) -> Tensor:
-    return Section(convolutions(TINY), DENSE, (), dense())(start(picture), torch.zeros(3)).hidden_BCHW
+    return Section(plan_section(convolutions(TINY), DENSE), dense())(start(picture), torch.zeros(3)).hidden_BCHW
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -91,7 +92,7 @@ def test_what_was_in_memory_before_is_of_no_account(monkeypatch: pytest.MonkeyPa
 
 def test_several_photos_at_a_time_take_turns() -> None:
     shared, pictures = NumbaRuntime(3), [image(4 * ROWS + 2 * index, 20) for index in range(6)]
-    section = shared.compile(convolutions(TINY), DENSE, (), dense())
+    section = shared.compile(plan_section(convolutions(TINY), DENSE), dense())
     with ThreadPoolExecutor(6) as callers:
         made = list(callers.map(lambda picture: section(start(picture), torch.zeros(3)).hidden_BCHW, pictures * 4))
     for own, picture in zip(made, pictures * 4, strict=True):
@@ -129,7 +130,7 @@ def test_threads_end_with_their_runtime() -> None:
 def test_positions_that_are_no_known_tasks_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
 
-    def counted(part: Plan, *size: int) -> Sized:
+    def counted(part: Program, *size: int) -> Sized:
         sizes.append(size)
         return sized(part, *size)
 
@@ -145,7 +146,7 @@ def test_positions_that_are_no_known_tasks_are_planned_once(monkeypatch: pytest.
 
 
 def test_memory_does_not_grow_with_the_height() -> None:
-    (whole,) = plans(convolutions(TINY), DENSE, (), sys.maxsize)
+    (whole,) = programs(plan_section(convolutions(TINY), DENSE), sys.maxsize)
     rooms = {sized(whole, height, 64, 0, height).room for height in (100, 1000, 10_000)}
     assert len(rooms) == 1
 
@@ -162,11 +163,11 @@ def test_the_more_threads_meet_the_fewer_blocks_run_together() -> None:
 def test_rings_and_weights_of_a_part_fit_a_cache(channels: int) -> None:
     network = NetworkConfig(width=channels, blocks=32)
     convs, pattern = convolutions(network)[:-3], (tuple(range(channels)),) * network.points
-    blocks = blocks_of(convs, pattern, ())
+    blocks = blocks_of(plan_section(convs, pattern))
     assert blocks == Blocks(count=32, stream=channels, hidden=channels, products=18 * channels**2)
     for width in (64, 320, 960):
         together = blocks.together(100, width, 1)
-        for part in plans(convs, pattern, (), together):
+        for part in programs(plan_section(convs, pattern), together):
             ours = sized(part, 100, width, 0, 100)
             rings = ours.buffers[:, loops.RING] * ours.buffers[:, loops.CHANNELS] * ours.buffers[:, loops.WIDTH]
             weights = sum(9 * len(stage.channels_in) * len(stage.channels_out) for stage in part.stages)
@@ -177,20 +178,20 @@ def test_rings_and_weights_of_a_part_fit_a_cache(channels: int) -> None:
 def test_weights_that_do_not_fit_are_refused_before_anything_runs(name: str) -> None:
     short = {name: dense()[name][:-1]}
     with pytest.raises(RuntimeError, match=f"{name.rsplit('.', 1)[0]} makes .* do not fit"):
-        NumbaRuntime(1).compile(convolutions(TINY), DENSE, (), dense(short))
+        NumbaRuntime(1).compile(plan_section(convolutions(TINY), DENSE), dense(short))
 
 
 def test_a_state_that_does_not_fit_is_refused() -> None:
     convs = convolutions(TINY)[1:]
     tensors = {name: tensor for name, tensor in dense().items() if not name.startswith("head")}
-    section = NumbaRuntime(1).compile(convs, DENSE, tuple(range(8)), tensors)
+    section = NumbaRuntime(1).compile(plan_section(convs, DENSE, tuple(range(8))), tensors)
     picture = image(4, 4)
     with pytest.raises(ValueError, match="stream"):
         section(State(picture, torch.zeros(1, 7, 2, 2), picture[:, :0], False), torch.zeros(3))
 
 
 def test_an_image_without_colours_is_refused() -> None:
-    section = NumbaRuntime(1).compile(convolutions(TINY), DENSE, (), dense())
+    section = NumbaRuntime(1).compile(plan_section(convolutions(TINY), DENSE), dense())
     with pytest.raises(ValueError, match="image has 2 channels"):
         section(start(image(4, 4)[:, :2]), torch.zeros(3))
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tatsnet.network.architecture import Pattern, convolutions
+from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, travelling
 from tatsnet.runtimes.torch.layers import State, start
 from tatsnet.runtimes.torch.section import Section
@@ -30,7 +31,9 @@ def calls_of(pattern: Pattern, cut: int, part: int, precision: torch.dtype = tor
     for index, section in enumerate((convs[:cut], convs[cut:])):
         tensors = slice_section(weights, TINY, section, pattern, shared=index == 0)
         made: list[Call] = []
-        fused = FusedSection(section, pattern, incoming, tensors, torch.device("meta"), precision, made.append)
+        fused = FusedSection(
+            plan_section(section, pattern, incoming), tensors, torch.device("meta"), precision, made.append
+        )
         state = fused(state, TASK.to("meta"))
         incoming = travelling(convs[:cut], pattern)
         calls = made if index == part else calls
@@ -61,7 +64,7 @@ def test_the_stream_between_sections_keeps_the_precision() -> None:
 
 def test_precisions_that_the_kernels_do_not_know_are_refused() -> None:
     with pytest.raises(ValueError, match=r"not torch\.float64"):
-        TritonRuntime("cpu", torch.float64).compile((), PATTERN, (), {})
+        TritonRuntime("cpu", torch.float64).compile(plan_section((), PATTERN), {})
 
 
 def run_again(work: Callable[[], State]) -> tuple[State, Callable[[], None]]:
@@ -81,8 +84,9 @@ def test_recorded_sections_answer_what_is_asked_and_leave_the_shared_stream_alon
     shared, rest = convs[:3], convs[3:]
     incoming = travelling(shared, PATTERN)
     tensors = [slice_section(weights, TINY, part, PATTERN, shared=part is shared) for part in (shared, rest)]
-    own = runtime.compile(shared, PATTERN, (), tensors[0]), runtime.compile(rest, PATTERN, incoming, tensors[1])
-    right = Section(shared, PATTERN, (), tensors[0]), Section(rest, PATTERN, incoming, tensors[1])
+    plans = plan_section(shared, PATTERN), plan_section(rest, PATTERN, incoming)
+    own = runtime.compile(plans[0], tensors[0]), runtime.compile(plans[1], tensors[1])
+    right = Section(plans[0], tensors[0]), Section(plans[1], tensors[1])
     with torch.inference_mode():
         images = [torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
         streams = [own[0](start(image), TASK)._replace(owned=False) for image in images]
