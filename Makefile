@@ -25,6 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "       or name one: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --progress-bar off -c constraints.txt -e '.[dev]'
+	@pwd > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tatsnet-clone.pth"  # pipeline, infra
 	@touch $@
 
 repro: setup ## the whole pipeline: search, train, extract, measure; then what was found

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 import torch
 from torch import Tensor
 
@@ -19,11 +20,13 @@ from tatsnet.pruned.bands import rows_within
 from tatsnet.pruned.folder import read_folder
 from tatsnet.pruned.network import SMALL, Encoded, ExtractedNetwork
 from tatsnet.runtimes.choose import AUTO, pick
+from tatsnet.shipped import shipped
 from tatsnet.system.memory import available, check_memory
 
 __all__ = ["Encoded", "Restorer"]
 
 Pixels = npt.NDArray[np.float32]
+Picture = Pixels | npt.NDArray[np.uint8] | PIL.Image.Image
 
 STRIP_BYTES = 2**30
 """What a strip of a large image holds, if that is less than a quarter of the memory that is free."""
@@ -54,7 +57,7 @@ class Restorer:
         threads: int | None = None,
         precision: torch.dtype | None = None,
     ) -> Restorer:
-        """Read the folder of an extracted network; every file is checked against its sha256.
+        """Read an extracted network, by its folder or by the name of a shipped one; every file's sha256 is checked.
 
         Args:
             runtime: `auto` (the fastest one that works here), `numba`, `openvino`, `onnxruntime` or `torch`.
@@ -67,6 +70,8 @@ class Restorer:
             ValueError: not a network's folder, another schema, a file that is missing, cut short or changed, or a
                 runtime that cannot be taken.
         """
+        if not Path(folder).exists():
+            folder = shipped().get(str(folder), folder)
         try:
             parts = read_folder(Path(folder))
         except ValueError as error:
@@ -83,15 +88,16 @@ class Restorer:
         """What is shared, and which channels each of the known tasks keeps."""
         return self._network.architecture
 
-    def encode(self, rgb_HWC: Pixels) -> Encoded:
+    def encode(self, rgb_HWC: Picture) -> Encoded:
         """Run the task-agnostic part, once for all effects of an image.
 
         Args:
-            rgb_HWC: float RGB in [0, 1], of any size from 1x1; left as it is.
+            rgb_HWC: RGB of any size from 1x1: floats in [0, 1], 8-bit integers, or a picture of PIL; left as it is.
 
         Raises:
             ValueError: another shape, or a value that is not a finite number.
         """
+        rgb_HWC = _as_floats(rgb_HWC)
         _check_image(rgb_HWC)
         if not np.isfinite(rgb_HWC).all():
             raise ValueError("the image holds values that are not finite numbers")
@@ -134,8 +140,8 @@ class Restorer:
         """
         self._network.prepare(tasks)
 
-    def restore(self, rgb_HWC: Pixels, task: Sequence[float]) -> Pixels:
-        """One effect of one image: `encode`, then `effect`, compiled.
+    def restore(self, rgb_HWC: Picture, task: Sequence[float]) -> Pixels:
+        """One effect of one image: `encode`, then `effect`, compiled; floats in [0, 1], H x W x 3.
 
         A large image is restored strip by strip, each with as many rows around it as its own depend on, so that beside
         the image and its restoration little memory is held.
@@ -145,6 +151,7 @@ class Restorer:
             NotEnoughMemoryError: there is too little memory; before any work.
         """
         check_task(task)
+        rgb_HWC = _as_floats(rgb_HWC)
         _check_image(rgb_HWC)
         height, width = rgb_HWC.shape[:2]
         strip = self._strip(height, width)
@@ -190,6 +197,12 @@ class Restorer:
             ValueError: the task vector is not three numbers in [0, 1].
         """
         return self._network.effect(encoded, task)
+
+
+def _as_floats(picture: Picture) -> Pixels:
+    """Floats as they are; 8-bit values, and what PIL holds, as shares of 255."""
+    array = np.asarray(picture.convert("RGB") if isinstance(picture, PIL.Image.Image) else picture)
+    return array.astype(np.float32) / np.float32(255) if array.dtype == np.uint8 else array
 
 
 def _check_image(rgb_HWC: Pixels) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from tatsnet import __version__
 from tatsnet.cli.errors import shown, told
 from tatsnet.cli.model_options import add_extract, add_models
 from tatsnet.cli.train_options import add_train
@@ -66,6 +67,9 @@ def _parsed_and_run(argv: Sequence[str] | None) -> int:
         args = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse after --help or a wrong argument
         return int(stop.code or 0)
+    if args.command is None:
+        _parser().print_help()
+        return 0
     return _run(args)
 
 
@@ -162,7 +166,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Restores photos with networks that the pipeline found, and counts what they cost.",
         epilog="example: tatsnet restore photo.jpg --deblur 0.5 --denoise 0.3 -o out.png",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    parser.add_argument("--version", action="version", version=f"tatsnet {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     _add_restore(commands)
     _add_effects(commands)
     _add_export(commands)

@@ -31,6 +31,11 @@ def model_folder(model: Path) -> Path:
         )
     try:
         folder: Path = next(iter(readers)).load()(address)
+    except ImportError as error:
+        raise CommandError(
+            f"{address}: what reads a registry is not installed ({error}); run this in a clone of the project "
+            "set up by `make setup`, or give the folder of a network"
+        ) from error
     except (ValueError, OSError) as error:
         raise CommandError(str(error)) from error
     return folder

@@ -7,19 +7,15 @@ The order of the channels does not matter: each weighs a third, none is converte
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from skimage.metrics import structural_similarity
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 SSIM_LEAST_SIDE = 11
 """Pixels of the smallest side with an SSIM: the side of the Gaussian window."""
-
-_similarity: Callable[..., float] = structural_similarity
 
 
 def psnr(first_HWC: Bytes, second_HWC: Bytes) -> float:
@@ -41,12 +37,14 @@ def ssim(first_HWC: Bytes, second_HWC: Bytes) -> float:
     Raises:
         ValueError: not two uint8 images of one shape with 3 channels, or a side below `SSIM_LEAST_SIDE`.
     """
+    from skimage.metrics import structural_similarity  # of the extra `quality`
+
     _check(first_HWC, second_HWC)
     height, width, _ = first_HWC.shape
     if min(height, width) < SSIM_LEAST_SIDE:
         raise ValueError(f"SSIM needs at least {SSIM_LEAST_SIDE}x{SSIM_LEAST_SIDE} pixels, got {width}x{height}")
     return float(
-        _similarity(
+        structural_similarity(  # type: ignore[no-untyped-call]
             first_HWC.astype(np.float64),
             second_HWC.astype(np.float64),
             gaussian_weights=True,

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from tatsnet.network.architecture import Pattern
@@ -147,13 +148,21 @@ def test_loading_leaves_the_global_random_numbers_alone(folder: Path) -> None:
         np.zeros((4, 4), np.float32),
         np.zeros((4, 4, 4), np.float32),
         np.zeros((0, 4, 3), np.float32),
-        np.zeros((4, 4, 3), np.uint8),
         np.full((4, 4, 3), np.nan, np.float32),
     ],
 )
 def test_what_is_no_photo_is_refused(folder: Path, image: npt.NDArray[np.float32]) -> None:
     with pytest.raises(ValueError, match="image"):
         Restorer.load(folder).encode(image)
+
+
+def test_bytes_and_pictures_of_pil_are_taken_as_the_floats_they_stand_for(folder: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    restorer, task = Restorer.load(folder), (0.1, 0.5, 0.2)
+    wanted = restorer.restore(pixels / np.float32(255), task)
+    assert np.array_equal(restorer.restore(pixels, task), wanted)
+    assert np.array_equal(restorer.restore(Image.fromarray(pixels), task), wanted)
+    assert np.array_equal(restorer.effect(restorer.encode(pixels), task), wanted)
 
 
 @pytest.mark.parametrize("task", [(0, 0), (0, 0, 2), (0, float("nan"), 0)])
