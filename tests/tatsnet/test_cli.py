@@ -116,7 +116,6 @@ def test_flops_of_another_super_network(capsys: pytest.CaptureFixture[str]) -> N
         (["restore", "p.jpg", "-o", "q.png", "--runtime", "cudagraph"], "invalid choice: 'cudagraph'"),
         (["effects", "p.jpg", "-o", "q", "--runtime", "cudagraph"], "invalid choice: 'cudagraph'"),
         (["frobnicate"], "frobnicate"),
-        ([], "COMMAND"),
     ],
 )
 def test_wrong_arguments_are_told_in_one_line(

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 import tatsnet
+from tatsnet import restorer
 from tatsnet.cli.main import main
+
+AS_A_MODULE = """
+import runpy, sys
+sys.argv = ["tatsnet", "--version"]
+try:
+    runpy.run_module("tatsnet", run_name="__main__")
+except SystemExit:
+    print("torch" in sys.modules)
+"""
 
 
 def test_versions_agree(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,17 +38,14 @@ def test_bare_it_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_it_runs_as_a_module_and_imports_nothing_heavy_for_its_version() -> None:
-    code = "import sys, runpy; sys.argv = ['tatsnet', '--version']\ntry: runpy.run_module('tatsnet', run_name='__main__')\n"
-    code += "except SystemExit: pass\nprint('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", AS_A_MODULE], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["tatsnet", tatsnet.__version__, "False"]
 
 
 def test_the_restorer_is_found_where_it_is_looked_for() -> None:
     from tatsnet import Restorer
-    from tatsnet.restorer import Restorer as same
 
-    assert Restorer is same
+    assert Restorer is restorer.Restorer
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         tatsnet.Nothing  # noqa: B018
 
