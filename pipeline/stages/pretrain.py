@@ -10,7 +10,7 @@ from pipeline.common.layout import EVAL, FIGURES, SUPERNET, TRAIN_PIXELS, WEIGHT
 from pipeline.common.progress import say
 from pipeline.stages.runner import Context, Stage, main
 from pipeline.training.curves import curve_of
-from pipeline.training.follow import Checkpoint, checkpoint_path, device_of, follow, forget
+from pipeline.training.follow import checkpoint_path, device_of, follow, forget, warn_if_useless
 from tatsnet.method.checkpoint import save_dense
 from tatsnet.method.engine import training_batches
 from tatsnet.method.training import train_dense
@@ -18,6 +18,7 @@ from tatsnet.network.supernet import SuperNetwork
 from tatsnet.quality.control import measure_control
 from tatsnet.quality.evaluation import input_psnr, oracle_psnr
 from tatsnet.timing.measure import threads
+from tatsnet.train.kept import Checkpoint
 
 
 def work(context: Context) -> None:
@@ -29,7 +30,7 @@ def work(context: Context) -> None:
     pack = load_pack(context.root / TRAIN_PIXELS)
     photos = sha256_file(context.root / TRAIN_PIXELS)
     inputs = {"network": params.network, "train": config, "iterations": iterations, "photos": photos}
-    checkpoint = Checkpoint(checkpoint_path(context.root, "pretrain", inputs))
+    checkpoint = Checkpoint(checkpoint_path(context.root, "pretrain", inputs), say)
     ready = training_batches(
         pack, config, relative=False, seed=config.seed, start=checkpoint.iteration, stop=iterations, device=device
     )
@@ -51,6 +52,7 @@ def work(context: Context) -> None:
     context.run.json(curve, "curve.json")
     context.run.artifact(context.root / SUPERNET / FIGURES)
     say(f"pretrain  validation: input {figures['input_psnr_db']:.2f} dB, dense {figures['psnr_db']:.2f} dB")
+    warn_if_useless("pretrain", float(figures["psnr_db"]), float(figures["input_psnr_db"]))  # type: ignore[arg-type]
 
 
 STAGE = Stage(

@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 
 from pipeline.common.datasets import load_eval_photos, load_pack
+from pipeline.common.progress import say
 from pipeline.training.curves import Shown
-from pipeline.training.follow import Checkpoint, Curve, device_of, follow
+from pipeline.training.follow import device_of, follow
 from tatsnet.data.pairs import Batch
 from tatsnet.method.checkpoint import load_dense, load_masked, save_dense, save_masked
 from tatsnet.method.engine import training_batches
@@ -24,6 +25,7 @@ from tatsnet.method.settings import TrainConfig
 from tatsnet.method.training import finetune, train_dense
 from tatsnet.quality.control import Control, measure_control
 from tatsnet.quality.evaluation import EvalPhoto, Restore, oracle_psnr
+from tatsnet.train.kept import Checkpoint, Curve
 
 SEED_OFFSET = 1000
 """Batches of this stage differ from those of pretrain and search."""
@@ -76,7 +78,7 @@ def run(job: Job) -> Tuned:
         torch.set_num_threads(job.config.threads)
     device = device_of(job.config)
     valid = load_eval_photos(job.valid)
-    checkpoint = Checkpoint(job.checkpoint)
+    checkpoint = Checkpoint(job.checkpoint, say)
     ready = _stream(job, checkpoint.iteration, device)
     watch = job.shown.watch(job.iterations) if job.shown else None
     if job.variant is None:

@@ -1,8 +1,8 @@
-"""A training seen from a stage: its device, progress lines, a curve, a warning in time, a checkpoint every minute."""
+"""A training seen from a stage: its device, progress lines, a curve, a warning in time, its checkpoint's place."""
 
 from __future__ import annotations
 
-import json
+import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -16,15 +16,10 @@ from pipeline.common.layout import TRAININGS, home
 from pipeline.common.progress import Ticker, say
 from tatsnet.method.engine import pick_device
 from tatsnet.method.settings import TrainConfig
-from tatsnet.method.training import ITERATION, Diverged, Progress
-from tatsnet.system.files import Tensors, pack, unpack
-from tatsnet.system.replacing import write_atomically
+from tatsnet.method.training import Diverged, Progress
+from tatsnet.system.files import Tensors
+from tatsnet.train.kept import Checkpoint, Curve
 
-Curve = list[dict[str, float | int | str]]
-EVERY_S = 60.0
-"""Seconds between two checkpoints."""
-
-_CURVE = "curve"
 _ABANDONED_S = 7 * 86400.0
 
 
@@ -42,7 +37,7 @@ def device_of(config: TrainConfig) -> torch.device:
 
 def checkpoint_path(root: Path, stage: str, inputs: Mapping[str, Any]) -> Path:
     """Where a stage's training leaves its checkpoint: another place for other inputs or other code."""
-    return home(root) / TRAININGS / f"{stage}-{key_of({**inputs, 'code': code_version()})}.safetensors"
+    return home(root) / TRAININGS / f"{stage}-{key_of({**inputs, 'code': code_version()})}"
 
 
 def forget(root: Path, stage: str, own: Collection[Path]) -> None:
@@ -53,50 +48,9 @@ def forget(root: Path, stage: str, own: Collection[Path]) -> None:
     Args:
         own: of the work that is done, by `checkpoint_path`.
     """
-    for path in (home(root) / TRAININGS).glob(f"{stage}-*.safetensors"):
+    for path in (home(root) / TRAININGS).glob(f"{stage}-*"):
         if path in own or time.time() - path.stat().st_mtime > _ABANDONED_S:
-            path.unlink(missing_ok=True)
-
-
-class Checkpoint:
-    """What a training leaves every minute and at its end, so that it goes on from there after a kill.
-
-    Args:
-        path: whose name says which training it is: one with other inputs has another.
-
-    Attributes:
-        path: see above.
-        state: to be taken up; None at the beginning.
-        curve: of the iterations that are done.
-    """
-
-    def __init__(self, path: Path, every_s: float = EVERY_S) -> None:
-        self.path, self._every_s, self._kept = path, every_s, time.monotonic()
-        self.state: Tensors | None = None
-        self.curve: Curve = []
-        if path.exists():
-            try:
-                state = unpack(path.read_bytes(), path, "the training begins anew")
-                self.curve = json.loads(bytes(state.pop(_CURVE).tolist()))
-                self.state = state
-            except (ValueError, KeyError) as error:
-                say(str(error))
-
-    @property
-    def iteration(self) -> int:
-        """Finished iterations."""
-        return 0 if self.state is None else int(self.state[ITERATION])
-
-    def visit(self, state: Callable[[], Tensors]) -> None:
-        """Keep the state, and the curve as it is, when it is time to."""
-        if time.monotonic() - self._kept >= self._every_s:
-            self.keep(state())
-
-    def keep(self, state: Tensors) -> None:
-        """Keep the state, and the curve as it is."""
-        curve = torch.tensor(list(json.dumps(self.curve).encode()), dtype=torch.uint8)
-        write_atomically(self.path, pack({**state, _CURVE: curve}))
-        self._kept = time.monotonic()
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def follow(
@@ -135,3 +89,12 @@ def follow(
     if checkpoint:
         checkpoint.keep(state())
     return curve
+
+
+def warn_if_useless(label: str, psnr_db: float, input_psnr_db: float) -> None:
+    """Tell a training that has collapsed or learnt nothing: it restores no better than its input."""
+    if not psnr_db > input_psnr_db:
+        say(
+            f"{label}  WARNING restores no better than its input: {psnr_db:.2f} dB, input {input_psnr_db:.2f} dB; "
+            "lower train.lr or train longer (params.yaml)"
+        )

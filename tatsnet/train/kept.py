@@ -29,8 +29,8 @@ _CURVE = "curve.json"
 _PARTS = "part-*.safetensors"
 
 
-class Kept:
-    """The checkpoint of one training.
+class Checkpoint:
+    """What one training leaves every minute and at its end.
 
     Args:
         folder: whose name says which training it is: one with other inputs has another.
@@ -38,12 +38,13 @@ class Kept:
         every_s: seconds between two checkpoints.
 
     Attributes:
+        path: the folder.
         state: to be taken up; None at the beginning.
         curve: of the iterations that are done.
     """
 
     def __init__(self, folder: Path, tell: Callable[[str], None], every_s: float = EVERY_S) -> None:
-        self._folder, self._every_s, self._last = folder, every_s, time.monotonic()
+        self.path, self._every_s, self._last = folder, every_s, time.monotonic()
         self.state: Tensors | None = None
         self.curve: Curve = []
         if folder.is_dir():
@@ -64,7 +65,7 @@ class Kept:
 
     def keep(self, state: Tensors) -> None:
         """Keep the state, and the curve as it is."""
-        with fresh_folder(self._folder, _written) as folder:
+        with fresh_folder(self.path, _written) as folder:
             for index, part in enumerate(_parts(state)):
                 (folder / f"part-{index}.safetensors").write_bytes(pack(part))
             (folder / _CURVE).write_text(json.dumps(self.curve))
@@ -72,7 +73,7 @@ class Kept:
 
     def forget(self) -> None:
         """Remove it: what the training makes is written."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _written(folder: Path) -> list[str]:

@@ -26,7 +26,7 @@ from tatsnet.shipped import SHIPPED_DENSE, dense_parts
 from tatsnet.system.files import Tensors, unpack
 from tatsnet.system.json_files import read_json
 from tatsnet.system.replacing import write_atomically
-from tatsnet.train.kept import Kept
+from tatsnet.train.kept import Checkpoint
 from tatsnet.train.photos import read_photos, split
 from tatsnet.train.progress import Ticker
 
@@ -112,7 +112,7 @@ def run(job: Job, tell: Callable[[str], None], seconds: float = float("inf")) ->
         return figures
     photos = [photo for folder in job.photos for photo in read_photos(folder, job.train.patch, tell)]
     pack, valid = split(photos, job.valid, job.train.seed)
-    kept = Kept(job.out / CHECKPOINT, tell)
+    kept = Checkpoint(job.out / CHECKPOINT, tell)
     made = _make(job, pack, kept)
     finished = _follow(job, made.training, kept, tell, began + seconds)
     made.save(job.out / NETWORK)
@@ -139,7 +139,7 @@ class _Made:
     save: Callable[[Path], None]
 
 
-def _make(job: Job, pack: PhotoPack, kept: Kept) -> _Made:
+def _make(job: Job, pack: PhotoPack, kept: Checkpoint) -> _Made:
     device = pick_device(job.train.device)
     variant = _variant(job)
     batches = training_batches(
@@ -203,7 +203,7 @@ def _objective(job: Job) -> Objective:
     return job.objective
 
 
-def _follow(job: Job, training: Training, kept: Kept, tell: Callable[[str], None], deadline: float) -> bool:
+def _follow(job: Job, training: Training, kept: Checkpoint, tell: Callable[[str], None], deadline: float) -> bool:
     """Whether the training came to its end before the deadline."""
     label = job.out.name
     if kept.iteration:

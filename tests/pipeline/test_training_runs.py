@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from pipeline.common.errors import UserError
-from pipeline.training.follow import Checkpoint, checkpoint_path, device_of, follow, forget
+from pipeline.common.progress import say
+from pipeline.training.follow import checkpoint_path, device_of, follow, forget, warn_if_useless
 from tatsnet.method.settings import TrainConfig
 from tatsnet.method.training import ITERATION, Diverged, Progress
-from tatsnet.system.files import pack
+from tatsnet.train.kept import Checkpoint
 
 
 def steps(count: int, diverges: bool = False) -> Iterator[Progress]:
@@ -56,10 +57,10 @@ def test_a_device_that_is_not_there_is_the_user_s_to_mend() -> None:
 
 class TestCheckpoint:
     def test_it_is_taken_up_with_its_curve(self, tmp_path: Path) -> None:
-        first = Checkpoint(tmp_path / "deep" / "c.safetensors")
+        first = Checkpoint(tmp_path / "deep" / "c", say)
         assert (first.iteration, first.state, first.curve) == (0, None, [])
         follow("pretrain", steps(4), 100, first, lambda: {ITERATION: torch.tensor(100), "weight": torch.ones(3)})
-        again = Checkpoint(tmp_path / "deep" / "c.safetensors")
+        again = Checkpoint(tmp_path / "deep" / "c", say)
         assert again.iteration == 100
         assert again.curve == first.curve != []
         assert again.state is not None
@@ -68,7 +69,7 @@ class TestCheckpoint:
     def test_a_stage_that_ended_leaves_none_of_its_own(self, tmp_path: Path) -> None:
         paths = [checkpoint_path(tmp_path, stage, {"lr": lr}) for stage in ("a", "ab") for lr in (1, 2)]
         for path in paths:
-            Checkpoint(path).keep({})
+            Checkpoint(path, say).keep({})
         forget(tmp_path, "a", [paths[0]])
         assert [path.exists() for path in paths] == [False, True, True, True]
         os.utime(paths[1], (0, 0))
@@ -78,7 +79,7 @@ class TestCheckpoint:
 
     @pytest.mark.parametrize("every_s", [0.0, 3600.0])
     def test_it_is_kept_when_it_is_time_to(self, tmp_path: Path, every_s: float) -> None:
-        checkpoint, kept = Checkpoint(tmp_path / "c.safetensors", every_s), []
+        checkpoint, kept = Checkpoint(tmp_path / "c", say, every_s), []
 
         def state() -> dict[str, torch.Tensor]:
             kept.append(len(checkpoint.curve))
@@ -87,10 +88,10 @@ class TestCheckpoint:
         follow("pretrain", steps(4), 100, checkpoint, state)
         assert kept == ([4] if every_s else [1, 2, 3, 4, 4])
 
-    @pytest.mark.parametrize("content", [b"", b"no safetensors", pack({ITERATION: torch.tensor(3)})])
-    def test_a_damaged_one_is_told_and_begun_anew(
-        self, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        (tmp_path / "c.safetensors").write_bytes(content)
-        assert Checkpoint(tmp_path / "c.safetensors").state is None
-        assert capsys.readouterr().out
+
+@pytest.mark.parametrize(("psnr_db", "warned"), [(21.0, False), (20.0, True), (19.8, True), (float("nan"), True)])
+def test_a_training_that_learnt_nothing_is_told(
+    psnr_db: float, warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warn_if_useless("pretrain", psnr_db, 20.0)
+    assert ("WARNING restores no better than its input" in capsys.readouterr().out) is warned

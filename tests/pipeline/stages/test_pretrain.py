@@ -13,12 +13,12 @@ from pipeline.common.errors import UserError
 from pipeline.common.layout import FIGURES, SUPERNET, TRAININGS, WEIGHTS
 from pipeline.stages import degrade, pretrain
 from pipeline.stages.pretrain import work
-from pipeline.training.follow import Checkpoint
 from tatsnet.method import training
 from tatsnet.method.checkpoint import load_dense
 from tatsnet.network.tasks import AXES
 from tatsnet.quality.control import Control
 from tatsnet.system.files import Tensors
+from tatsnet.train.kept import Checkpoint
 from tests.pipeline.stages.project import clean_photos, context
 
 FEW = {"pretrain.iterations": 25, "train.batch": 2}
