@@ -320,6 +320,8 @@ def sweep(
         mean: colour of an image.
     """
     _count(begun)  # type: ignore[call-arg]
+    # Zero padding is written once where no stage ever writes: above and below, and left of each channel. Right of it
+    # a tile may write beyond the row, so each row restores that zero itself.
     memory[zeros - LANES :] = 0
     for b in range(len(buffers)):
         for row in range(buffers[b].ring):
@@ -429,6 +431,7 @@ def _convolve_row(
         into, under, each = _place(target, 2 * row), _place(target, 2 * row + 1), 1
     else:
         into = _place(target, row)
+    # As few tiles as possible, of WIDE vectors or one less: a short last tile would leave registers idle.
     own = -(-source.width // LANES)
     tiles = -(-own // WIDE)
     wide = max(own - (WIDE - 1) * tiles, 0)

@@ -121,6 +121,7 @@ def _spans(program: Program, delays: Sequence[int]) -> Iterator[int]:
     """Rows of each ring, in their order, from the newest to the oldest that something still reads."""
     newest: dict[str | int, int] = {}
     oldest: dict[str | int, int] = {}
+    # Rows are counted within a step: the newest is written by the first writer, the oldest read by the last reader.
     for stage, delay in zip(program.stages, delays, strict=True):
         if stage.kind != loops.SAVE:
             written = 2 * delay if stage.mode == loops.SHUFFLE else delay
