@@ -107,6 +107,7 @@ class _GatedPair(torch.autograd.Function):
         to_gate = torch.empty_like(gate) if ctx.needs_input_grad[1] else None
         if to_gate is not None:
             _over_pixels(to_kept, hidden, torch.empty_like(kept), to_gate)
+        # Gates are 0 or 1, so `kept > 0` is the ReLU and the gate in one.
         to_hidden = torch.ops.aten.threshold_backward.grad_input(to_kept, kept, 0, grad_input=to_kept)
         to_x, *to_first = _conv_backward(to_hidden, x, w1, wanted[:2])
         return to_x, to_gate, *to_first, *to_second
@@ -114,6 +115,9 @@ class _GatedPair(torch.autograd.Function):
 
 class _GatedBlocks(torch.autograd.Function):
     """All blocks in one step: what autograd does between the steps costs a small network more than the gates do.
+
+    Plainly, with g for gates and s for scales, block k is: stream += s_k * g_out * conv2(g_mid * relu(conv1(g_in *
+    stream))). `gated_block` is that operator by operator; a test compares both, gradients included.
 
     What a convolution reads is made anew in the backward pass: a product in the cache is faster than memory.
     """
@@ -154,12 +158,14 @@ class _GatedBlocks(torch.autograd.Function):
             w1, _, w2, _ = flat[at]
             into, mid = 3 * index + 1, 3 * index + 2
             stream, hidden, added = saved[3 * index : 3 * index + 3]
+            # The stream passes on `grad` as it is; what follows goes back through the block, last operator first.
             _over_pixels(grad, added, room, to_scaled[index])
             kept = torch.mul(hidden, opened[mid], out=again)
             to_added = torch.mul(grad, scale[index], out=room)
             to_kept, *to_second = _conv_backward(to_added, kept, w2, wanted[at][2:])
             if searched:
                 _over_pixels(to_kept, hidden, room, to_gates[mid])
+            # Gates are 0 or 1, so `kept > 0` is the ReLU and the gate in one.
             to_hidden = torch.ops.aten.threshold_backward.grad_input(to_kept, kept, 0, grad_input=to_kept)
             read = torch.mul(stream, opened[into], out=again)
             to_read, *to_first = _conv_backward(to_hidden, read, w1, wanted[at][:2])
@@ -172,5 +178,5 @@ class _GatedBlocks(torch.autograd.Function):
         if searched:
             _over_pixels(grad, head, room, to_gates[0])
             to_gates = to_gates.transpose(0, 1)
-            to_gates[:, out] = to_scaled * scales
+            to_gates[:, out] = to_scaled * scales  # of s_k * g_out, which the blocks had as one factor
         return grad * opened[0], to_gates if searched else None, to_scaled * gates[:, out], *to_flat

@@ -82,7 +82,7 @@ def test_json_there_and_back() -> None:
 
 def test_json_holds_plain_values() -> None:
     data = found().to_json()
-    assert data["network"] == {"width": 4, "blocks": 1}
+    assert data["network"] == {"width": 4, "blocks": 1, "zero_task": "identity"}
     assert data["patterns"][1] == [[0, 1, 2, 3], [0], [1, 3], [2], [0, 2], [1]]
     assert data["tasks"][1] == {"task": [1.0, 0.5, 0.25], "pattern": 1}
 

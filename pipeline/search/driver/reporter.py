@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from pipeline.search.driver.live import LiveSearch
 from pipeline.search.driver.observer import Asked, End
 from pipeline.search.study.ledger import Ledger
 from pipeline.search.study.pareto import disobedience
+from pipeline.search.trial.rung_report import RungReport
 from pipeline.tracking import Run, Status, Tracker
 from pipeline.tracking.keys import NOTE, TRIAL_STAGE
 
@@ -82,30 +82,29 @@ class Reporter:
         run.params(point.to_json())
         return run
 
-    def reached(self, asked: Asked, result: dict[str, Any]) -> None:
-        if "away" in result:
+    def reached(self, asked: Asked, report: RungReport) -> None:
+        if report.away is not None:
             if asked.number not in self._waiting:
-                say(f"search  trial {asked.number} waits: {result['away']}")
+                say(f"search  trial {asked.number} waits: {report.away}")
             self._waiting.add(asked.number)
-        elif "reached" in result:
+        elif report.reached is not None:
             self._waiting.discard(asked.number)
-            self._estimate.reached(asked.number, result["reached"])
-            self._draw_curves(asked, result)
+            self._estimate.reached(asked.number, report.reached)
+            self._draw_curves(asked, report, report.reached)
             say(
-                f"search  trial {asked.number}  {result['reached']}/{self._total} {result['phase']}  "
-                f"loss {result['loss']:.4f}  {self._left(self._ledger.done)}"
+                f"search  trial {asked.number}  {report.reached}/{self._total} {report.phase}  "
+                f"loss {report.loss or 0.0:.4f}  {self._left(self._ledger.done)}"
             )
             self._show(self.status())
 
-    def _draw_curves(self, asked: Asked, result: Mapping[str, Any]) -> None:
+    def _draw_curves(self, asked: Asked, report: RungReport, reached: int) -> None:
         """What a rung brought, at the iterations at which it was so."""
         run = self._runs[asked.number]
-        for point in json.loads(result.get("curve", "[]")):
-            iteration = point.pop("iteration")
-            run.metrics({f"train_{name}": value for name, value in point.items()}, iteration)
-        if "score" in result:
-            score = json.loads(result["score"])
-            run.metrics({f"rung_{name}": value for name, value in score.items()}, result["reached"])
+        for point in report.curve:
+            shown = {f"train_{name}": value for name, value in point.items() if name != "iteration"}
+            run.metrics(shown, int(point["iteration"]))
+        if report.score is not None:
+            run.metrics({f"rung_{name}": value for name, value in report.score.items()}, reached)
 
     def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:
         run = self._runs.pop(asked.number, None) or self._run_of(asked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from pipeline.search.study.ledger import Ledger
 from pipeline.search.study.mo_asha import goes_on
 from pipeline.search.study.pareto import COSTS
 from pipeline.search.study.retry import StudyAway
+from pipeline.search.trial.rung_report import RungReport
 from pipeline.search.trial.store import Store, StoreAway
 from pipeline.search.trial.trainable import RUNGS, SearchTrainable
 from pipeline.search.trial.trial import Job, trial_key
@@ -94,17 +94,17 @@ class LedgerSearcher(Searcher):
 
     def judge(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take a rung's result; whether the trial goes on."""
-        asked = self._asked[trial_id]
-        if "reached" in result or "away" in result:
-            self._observer.reached(asked, result)
-        if "spent" in result:
-            self._spent[trial_id] = json.loads(result["spent"])
-            self._spending.running(asked.number, self._spent[trial_id])
-        if result.get("done"):
+        asked, report = self._asked[trial_id], RungReport.from_result(result)
+        if report.reached is not None or report.away is not None:
+            self._observer.reached(asked, report)
+        if report.spent is not None:
+            self._spent[trial_id] = report.spent
+            self._spending.running(asked.number, report.spent)
+        if report.done:
             return True
-        if "score" in result and not self._is_good(asked, result["rung"], score := json.loads(result["score"])):
-            self._judged[trial_id] = score, "stopped", f"others were better at {result['rung']} tenths"
-        elif limit := self._spending.reached or self._strange_store(asked, result):
+        if report.score and report.rung is not None and not self._is_good(asked, report.rung, report.score):
+            self._judged[trial_id] = report.score, "stopped", f"others were better at {report.rung} tenths"
+        elif limit := self._spending.reached or self._strange_store(asked, report):
             self._judged[trial_id] = {}, "put down", limit
         return trial_id not in self._judged
 
@@ -136,9 +136,9 @@ class LedgerSearcher(Searcher):
         except (StoreAway, ValueError):
             return False
 
-    def _strange_store(self, asked: Asked, result: dict[str, Any]) -> str | None:
+    def _strange_store(self, asked: Asked, report: RungReport) -> str | None:
         """Why the first checkpoint of all cannot be seen from here."""
-        if "kept" in result and not self._store_seen:
+        if report.kept and not self._store_seen:
             try:
                 self._store_seen = self._store.reached(asked.key) > 0
             except StoreAway:
@@ -164,13 +164,14 @@ class LedgerSearcher(Searcher):
         """Tell of a trial's end, then write it into the ledger: one killed in between is told of again, by its key."""
         asked, spent = self._asked.pop(trial_id), self._spent.pop(trial_id, {})
         cause, judged = self._deaths.pop(trial_id, ""), self._judged.pop(trial_id, None)
-        found, end, reason = judged or _end_of(result or {}, error, cause)
+        report = RungReport.from_result(result or {})
+        found, end, reason = judged or _end_of(report, error, cause)
         if end == "put down" and not judged:
             self.trouble = self.trouble or f"{reason}; what is trained lies there, and the same command goes on"
         record = self._priced(spent | found) | ({} if end == "put down" else {"key": asked.key})
         self._observer.ended(asked, record, end, reason or None)
         try:
-            self._write(asked, record, end, reason, infeasible=bool(result and "failed" in result))
+            self._write(asked, record, end, reason, infeasible=report.failed is not None)
         except StudyAway as error:
             self.trouble = str(error)
         self._spending.ended(asked.number, record["usd"])
@@ -210,14 +211,14 @@ class LedgerSearcher(Searcher):
         """Nothing: the ledger is the state."""
 
 
-def _end_of(result: dict[str, Any], error: bool, cause: str) -> tuple[dict[str, Any], End, str]:
+def _end_of(report: RungReport, error: bool, cause: str) -> tuple[dict[str, Any], End, str]:
     """Figures, end and reason by a trial's last result."""
-    found = json.loads(result.get("record", "{}"))
+    found = report.record or {}
     if StoreAway.__name__ in cause:
         return {}, "put down", cause.partition(": ")[2]
     died = "the worker died or raised" + (f": {cause}" if cause else "")
-    reason = result.get("failed") or ("" if found and not error else died)
-    return json.loads(result.get("spent", "{}")) | found, "failed" if reason else "finished", reason
+    reason = report.failed or ("" if found and not error else died)
+    return (report.spent or {}) | found, "failed" if reason else "finished", reason
 
 
 class Judged(FIFOScheduler):

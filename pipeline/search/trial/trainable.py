@@ -6,9 +6,9 @@ had ended says so at once. A trial whose store is away holds what it has and wai
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from ray import tune
 
 from pipeline.search.study.space import Point
+from pipeline.search.trial.rung_report import RungReport
 from pipeline.search.trial.store import Store, StoreAway
 from pipeline.search.trial.trial import Job, Trial
 from tatsnet.method.training import Diverged
@@ -53,14 +54,15 @@ class SearchTrainable(tune.Trainable):
         torch.set_num_threads(max(1, int(self._job.cpus)))
         self._store = Store(config["store"], config["study"])
         self._trial: Trial | None = None
-        self._ended: dict[str, Any] | None = None
-        self._told: dict[str, Any] | None = None
+        self._ended: RungReport | None = None
+        self._told: RungReport | None = None
         self._away_since: float | None = None
 
     def _take_up(self) -> Trial | None:
         """The trial as the store has it; None if it has ended."""
-        self._ended = self._store.record(self.config["key"])
-        if self._ended is not None:
+        ended = self._store.record(self.config["key"])
+        if ended is not None:
+            self._ended = RungReport.from_result({**ended, "done": True})
             self._store.forget(self.config["key"])
             return None
         trial = self._begin()
@@ -90,10 +92,7 @@ class SearchTrainable(tune.Trainable):
         """Train one rung and leave a checkpoint; after the last one measure, and hand the network to the store.
 
         Returns:
-            `reached` iterations, `phase`, `loss` and `curve` (not where a report covers several rungs), `rung`,
-            `spent`, at a scored rung `score`, `kept` once there is a checkpoint; with `done`, either `record`
-            (figures) or `failed` (a reason), or both. What is nested is JSON text: Tune flattens results. Where the
-            store is away, `away` in place of all that: why.
+            A `RungReport` as a result.
 
         Raises:
             StoreAway: the store is away for longer than PATIENCE_S.
@@ -102,13 +101,13 @@ class SearchTrainable(tune.Trainable):
             if self._trial is None and self._ended is None:
                 self._trial = self._take_up()
             if self._told is None:
-                self._told = self._next(self._trial) if self._trial else {"done": True, **(self._ended or {})}
+                self._told = self._next(self._trial) if self._trial else self._ended or RungReport(done=True)
             if self._trial:
                 self._leave(self._trial, self._told)
         except StoreAway as error:
             return self._wait(error)
         told, self._told, self._away_since = self._told, None, None
-        return told
+        return told.to_result()
 
     def _wait(self, error: StoreAway) -> dict[str, Any]:
         now = time.monotonic()
@@ -116,50 +115,47 @@ class SearchTrainable(tune.Trainable):
         if now - self._away_since >= PATIENCE_S:
             raise error
         time.sleep(PAUSE_S)
-        spent = {"spent": json.dumps(self._trial.spent())} if self._trial else {}
-        return {"away": str(error), **spent}
+        spent = self._trial.spent() if self._trial else None
+        return RungReport(away=str(error), spent=spent).to_result()
 
-    def _next(self, trial: Trial) -> dict[str, Any]:
+    def _next(self, trial: Trial) -> RungReport:
         """What the next step is to tell; the store has none of it yet."""
         if self._owes:
             self._owes = False
-            return self._report(trial)
+            return RungReport(**self._standing(trial))
         self._rung += 1
         try:
             last = self._train(trial, self._until(self._rung))
         except Diverged as error:
-            return {"done": True, "failed": f"diverged: {error}", "spent": json.dumps(trial.spent())}
+            return RungReport(failed=f"diverged: {error}", spent=trial.spent(), done=True)
         if self._rung == RUNGS:
-            return last | {"done": True} | self._end(trial)
-        return last | self._report(trial) | {"kept": True}
+            return replace(last, record=self._measured(trial), done=True)
+        return replace(last, kept=True, **self._standing(trial))
 
-    def _leave(self, trial: Trial, told: dict[str, Any]) -> None:
+    def _leave(self, trial: Trial, told: RungReport) -> None:
         """Put into the store what is told to be there."""
-        if "kept" in told:
+        if told.kept:
             self._store.keep(self.config["key"], trial.iteration, trial.checkpoint())
-        elif "record" in told:
+        elif told.record is not None:
             with tempfile.TemporaryDirectory() as folder:
                 trial.save(Path(folder))
-                ended = {name: value for name, value in told.items() if name in ("record", "failed")}
-                self._store.put(self.config["key"], Path(folder), ended)
+                ended = RungReport(record=told.record, failed=told.failed)
+                self._store.put(self.config["key"], Path(folder), ended.to_result())
 
-    def _report(self, trial: Trial) -> dict[str, Any]:
-        told: dict[str, Any] = {"rung": self._rung, "spent": json.dumps(trial.spent())}
-        if self._rung in self.config["scored"]:
-            told["score"] = json.dumps(trial.score())
-        return told
+    def _standing(self, trial: Trial) -> dict[str, Any]:
+        """The fields of a report that say where a trial stands."""
+        score = trial.score() if self._rung in self.config["scored"] else None
+        return {"rung": self._rung, "spent": trial.spent(), "score": score}
 
-    def _train(self, trial: Trial, until: int) -> dict[str, Any]:
-        shown: dict[str, Any] = {}
+    def _train(self, trial: Trial, until: int) -> RungReport:
+        report = RungReport()
         curve: list[dict[str, float]] = []
         while trial.iteration < until and (progress := trial.advance()) is not None:
-            shown = {"reached": progress.iteration, "phase": progress.phase, "loss": progress.loss}
+            report = RungReport(reached=progress.iteration, phase=progress.phase, loss=progress.loss)
             curve.append({"iteration": progress.iteration, "loss": progress.loss, "lr": progress.lr, **progress.terms})
-        return shown | ({"curve": json.dumps(thinned(curve))} if shown else {})
+        return replace(report, curve=tuple(thinned(curve)))
 
-    def _end(self, trial: Trial) -> dict[str, str]:
+    def _measured(self, trial: Trial) -> dict[str, Any]:
         for _ in iter(trial.advance, None):
             pass
-        record = trial.measure()
-        ended = {"record": json.dumps(record, allow_nan=False)}
-        return ended
+        return trial.measure()

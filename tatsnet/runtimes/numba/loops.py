@@ -11,7 +11,8 @@ One module, because numba's cache on disk knows of one file only.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -50,35 +51,32 @@ Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
 
-@intrinsic
-def _tile(  # type: ignore[no-untyped-def]
-    typing,
-    memory,
-    above,
-    here,
-    below,
-    table,
-    places,
-    inputs,
-    weights,
-    weight,
-    bias,
-    targets,
-    into,
-    under,
-    mode,
-    vectors,
-    outputs,
-):
-    """Convolve some outputs over some vectors.
+STAGE = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "kind", "rate", "delay", "first", "last", "source", "into", "mode", "inputs", "outs", "weight", "bias",
+            "places", "targets",
+        )
+    ]
+)  # fmt: skip
+"""A stage: see `program.Stage`. At step t it does its rows rate t - delay and following, those from `first` to before
+`last`. `places` and `targets` are where the distances of its inputs and outputs begin in the table."""
 
-    Args:
-        memory: which holds all rows.
+BUFFER = np.dtype([(name, np.int64) for name in ("base", "ring", "row", "width", "height", "channels", "stride")])
+"""A ring in memory: where it begins, its rows, numbers per row, pixels of a row, rows of the image, channels, and
+numbers from one channel to the next."""
+
+Records = npt.NDArray[np.void]
+
+
+class Tile(NamedTuple):
+    """Some outputs over some vectors of a row.
+
+    Attributes:
         above, here, below: where three rows of the source begin, at the tile's first pixel.
-        table: of distances between channels.
-        places: index of the first input's there.
+        places: index of the first input's distance in the table.
         inputs: how many.
-        weights: of all convolutions.
         weight, bias: where those of the tile begin, by input, row, column, output.
         targets: index of the first output's distance.
         into: where its row begins.
@@ -87,40 +85,58 @@ def _tile(  # type: ignore[no-untyped-def]
         vectors: WIDE or one less.
         outputs: 1 to OUTPUTS; all of them with SHUFFLE.
     """
-    given = (
-        memory, above, here, below, table, places, inputs, weights, weight, bias, targets, into, under, mode,
-        vectors, outputs,
-    )  # fmt: skip
+
+    above: int
+    here: int
+    below: int
+    places: int
+    inputs: int
+    weight: int
+    bias: int
+    targets: int
+    into: int
+    under: int
+    mode: int
+    vectors: int
+    outputs: int
+
+
+@intrinsic
+def _tile(typing, memory, table, weights, tile):  # type: ignore[no-untyped-def]
+    """Convolve a tile.
+
+    Args:
+        memory: which holds all rows.
+        table: of distances between channels.
+        weights: of all convolutions.
+        tile: a `Tile`.
+    """
 
     def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
         after = builder.append_basic_block("tiled")
         cases = {(v, o): builder.append_basic_block("tile") for v in (WIDE, WIDE - 1) for o in range(1, OUTPUTS + 1)}
-        which = builder.add(builder.mul(args[14], _INT(OUTPUTS + 1)), args[15])
+        data = [context.make_array(signature.args[i])(context, builder, args[i]).data for i in range(3)]
+        own = Tile(*cgutils.unpack_tuple(builder, args[3]))  # type: ignore[no-untyped-call]
+        which = builder.add(builder.mul(own.vectors, _INT(OUTPUTS + 1)), own.outputs)
         chosen = builder.switch(which, cases[WIDE, OUTPUTS])
         for (v, o), block in cases.items():
             if (v, o) != (WIDE, OUTPUTS):
                 chosen.add_case(_INT(v * (OUTPUTS + 1) + o), block)
             builder.position_at_end(block)
-            _Tile(context, builder, signature, args, v, o).emit()
+            _TileCode(builder, data, own, v, o).emit()
             builder.branch(after)
         builder.position_at_end(after)
         return context.get_dummy_value()
 
-    return types.void(*given), emit
+    return types.void(memory, table, weights, tile), emit
 
 
-class _Tile:
-    """Writes the code of a tile of so many vectors and outputs."""
+class _TileCode:
+    """Writes the code of a tile of so many vectors and outputs; the fields of `own` are values in that code."""
 
-    def __init__(self, context: Any, builder: Any, signature: Any, args: Any, vectors: int, outputs: int) -> None:
-        def data(index: int) -> ir.Value:
-            return context.make_array(signature.args[index])(context, builder, args[index]).data
-
-        self._builder, self._vectors, self._outputs = builder, vectors, outputs
-        self._memory, self._table, self._weights = data(0), data(4), data(7)
-        self._rows = args[1:4]
-        self._places, self._inputs, self._weight, self._bias = args[5], args[6], args[8], args[9]
-        self._targets, self._into, self._under, self._mode = args[10:14]
+    def __init__(self, builder: Any, data: Sequence[ir.Value], own: Any, vectors: int, outputs: int) -> None:
+        self._builder, self._own, self._vectors, self._outputs = builder, own, vectors, outputs
+        self._memory, self._table, self._weights = data
 
     def emit(self) -> None:
         """The whole tile."""
@@ -129,7 +145,7 @@ class _Tile:
         modes = (STORE, RELU, ADD, SHUFFLE) if self._outputs == OUTPUTS else (STORE, RELU, ADD)
         ends = [builder.append_basic_block("end") for _ in modes]
         after = builder.append_basic_block("done")
-        chosen = builder.switch(self._mode, ends[STORE])
+        chosen = builder.switch(self._own.mode, ends[STORE])
         for mode, end in zip(modes, ends, strict=True):
             if mode != STORE:
                 chosen.add_case(_INT(mode), end)
@@ -140,15 +156,15 @@ class _Tile:
 
     def _convolve(self) -> list[list[ir.Value]]:
         builder, vectors = self._builder, range(self._vectors)
-        start = [self._spread(self._at(self._weights, self._bias, o)) for o in range(self._outputs)]
+        start = [self._spread(self._at(self._weights, self._own.bias, o)) for o in range(self._outputs)]
         before, loop, after = builder.block, builder.append_basic_block("inputs"), builder.append_basic_block("sums")
-        builder.cbranch(builder.icmp_signed(">", self._inputs, _INT(0)), loop, after)
+        builder.cbranch(builder.icmp_signed(">", self._own.inputs, _INT(0)), loop, after)
         builder.position_at_end(loop)
         index = builder.phi(_INT)
         old = [[builder.phi(_VECTOR) for _ in vectors] for _ in start]
         new = self._one_input(index, old)
         following = builder.add(index, _INT(1))
-        builder.cbranch(builder.icmp_signed("<", following, self._inputs), loop, after)
+        builder.cbranch(builder.icmp_signed("<", following, self._own.inputs), loop, after)
         index.add_incoming(_INT(0), before)
         index.add_incoming(following, loop)
         builder.position_at_end(after)
@@ -164,9 +180,9 @@ class _Tile:
         builder, new = self._builder, [list(row) for row in sums]
         three = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
         fma = builder.module.declare_intrinsic(f"llvm.fmuladd.v{LANES}f32", (), three)
-        distance = builder.load(self._at(self._table, builder.add(self._places, index)))
-        weight = builder.add(self._weight, builder.mul(index, _INT(9 * OUTPUTS)))
-        for row, base in enumerate(self._rows):
+        distance = builder.load(self._at(self._table, builder.add(self._own.places, index)))
+        weight = builder.add(self._own.weight, builder.mul(index, _INT(9 * OUTPUTS)))
+        for row, base in enumerate((self._own.above, self._own.here, self._own.below)):
             first = builder.add(base, distance)
             for column in range(3):
                 read = [self._load(self._at(self._memory, first, column - 1 + LANES * v)) for v in range(self._vectors)]
@@ -178,7 +194,7 @@ class _Tile:
     def _keep(self, sums: list[list[ir.Value]], mode: int) -> None:
         builder, zero = self._builder, ir.Constant(_VECTOR, [0.0] * LANES)
         for o, row in enumerate(sums):
-            where = builder.add(self._into, builder.load(self._at(self._table, self._targets, o)))
+            where = builder.add(self._own.into, builder.load(self._at(self._table, self._own.targets, o)))
             for v, value in enumerate(row):
                 place = self._at(self._memory, where, LANES * v)
                 if mode == RELU:
@@ -189,8 +205,8 @@ class _Tile:
 
     def _shuffle(self, sums: list[list[ir.Value]]) -> None:
         builder = self._builder
-        distance = builder.load(self._at(self._table, self._targets))
-        for row, base in enumerate((self._into, self._under)):
+        distance = builder.load(self._at(self._table, self._own.targets))
+        for row, base in enumerate((self._own.into, self._own.under)):
             where = builder.add(base, distance)
             for v, (left, right) in enumerate(zip(sums[2 * row], sums[2 * row + 1], strict=True)):
                 for half in range(2):
@@ -271,15 +287,10 @@ def vectors_of(width: int) -> int:
     return max(own, (WIDE - 1) * -(-own // WIDE))
 
 
-# Columns of a table of stages, and of a table of buffers.
-KIND, RATE, DELAY, FIRST, LAST, SOURCE, INTO, MODE, INPUTS, OUTS, WEIGHT, BIAS, PLACES, TARGETS = range(14)
-BASE, RING, ROW, WIDTH, HEIGHT, CHANNELS, STRIDE = range(7)
-
-
 @njit(nogil=True, cache=True)
 def sweep(
-    stages: Integers,
-    buffers: Integers,
+    stages: Records,
+    buffers: Records,
     table: Integers,
     weights: Floats,
     memory: Floats,
@@ -294,44 +305,47 @@ def sweep(
     arrived: Integers,
     mean: float,
 ) -> None:
-    """Run stages from step `begin` to before step `end`: at step t each does its rows RATE t - DELAY and following.
+    """Run stages from step `begin` to before step `end`: at step t each does rate t - delay and following rows.
 
     Args:
-        stages, buffers, table: as of `plan`.
+        stages, buffers: of STAGE and of BUFFER.
+        table: distances from a row's beginning to its channels, and channels of tensors.
         weights: of all convolutions.
         memory: room for the rings; any content.
         zeros: where in it lies the row that is above the first and below the last, up to the end.
-        read, made: tensors that LOAD reads and SAVE writes, by the stage's SOURCE and INTO.
+        read, made: tensors that LOAD reads and SAVE writes, by the stage's source and into.
         read_strides, made_strides: of a row and of a channel in each.
         begun, arrived: counters that threads share, one more at the start and at the end: within the loops, where a
             thread that sees them finds Python's lock free. One that had to sleep for it would be late.
         mean: colour of an image.
     """
     _count(begun)  # type: ignore[call-arg]
+    # Zero padding is written once where no stage ever writes: above and below, and left of each channel. Right of it
+    # a tile may write beyond the row, so each row restores that zero itself.
     memory[zeros - LANES :] = 0
     for b in range(len(buffers)):
-        for row in range(buffers[b][RING]):
-            for channel in range(buffers[b][CHANNELS]):  # left of the first pixel
-                memory[_place(buffers[b], row) + channel * buffers[b][STRIDE] - 1] = 0
+        for row in range(buffers[b].ring):
+            for channel in range(buffers[b].channels):  # left of the first pixel
+                memory[_place(buffers[b], row) + channel * buffers[b].stride - 1] = 0
     for step in range(begin, end):
         for s in range(len(stages)):
             stage = stages[s]
-            for row in range(stage[RATE] * step - stage[DELAY], stage[RATE] * step - stage[DELAY] + stage[RATE]):
-                if row < stage[FIRST] or row >= stage[LAST]:
+            for row in range(stage.rate * step - stage.delay, stage.rate * step - stage.delay + stage.rate):
+                if row < stage.first or row >= stage.last:
                     continue
-                if stage[KIND] == CONV:
+                if stage.kind == CONV:
                     _convolve_row(stage, row, buffers, table, weights, memory, zeros)
-                elif stage[KIND] == LOAD and stage[MODE] == UNSHUFFLE:
-                    _load_squares(stage, row, buffers[stage[INTO]], table, memory, read[0], read_strides[0], mean)
-                elif stage[KIND] == LOAD:
-                    if stage[SOURCE] == 0:
-                        _load_row(stage, row, buffers[stage[INTO]], table, memory, read[0], read_strides[0])
+                elif stage.kind == LOAD and stage.mode == UNSHUFFLE:
+                    _load_squares(stage, row, buffers[stage.into], table, memory, read[0], read_strides[0], mean)
+                elif stage.kind == LOAD:
+                    if stage.source == 0:
+                        _load_row(stage, row, buffers[stage.into], table, memory, read[0], read_strides[0])
                     else:
-                        _load_row(stage, row, buffers[stage[INTO]], table, memory, read[1], read_strides[1])
-                elif stage[INTO] == 0:
-                    _save_row(stage, row, buffers[stage[SOURCE]], table, memory, made[0], made_strides[0])
+                        _load_row(stage, row, buffers[stage.into], table, memory, read[1], read_strides[1])
+                elif stage.into == 0:
+                    _save_row(stage, row, buffers[stage.source], table, memory, made[0], made_strides[0])
                 else:
-                    _save_row(stage, row, buffers[stage[SOURCE]], table, memory, made[1], made_strides[1])
+                    _save_row(stage, row, buffers[stage.source], table, memory, made[1], made_strides[1])
     _count(arrived)
 
 
@@ -352,18 +366,18 @@ def add_scaled(
 
 
 @njit(nogil=True, cache=True)
-def _place(buffer: Integers, row: int) -> int:
-    return int(buffer[BASE] + row % buffer[RING] * buffer[ROW])
+def _place(buffer: Any, row: int) -> int:
+    return int(buffer.base + row % buffer.ring * buffer.row)
 
 
 @njit(nogil=True, cache=True)
 def _load_row(
-    stage: Integers, row: int, buffer: Integers, table: Integers, memory: Floats, tensor: Floats, strides: Integers
+    stage: Any, row: int, buffer: Any, table: Integers, memory: Floats, tensor: Floats, strides: Integers
 ) -> None:
     """Channels of a tensor into a ring; -1 in place of a channel gives zeros."""
-    into, width = _place(buffer, row), buffer[WIDTH]
-    for k in range(stage[OUTS]):
-        where, channel = into + table[stage[TARGETS] + k], table[stage[PLACES] + k]
+    into, width = _place(buffer, row), buffer.width
+    for k in range(stage.outs):
+        where, channel = into + table[stage.targets + k], table[stage.places + k]
         if channel < 0:
             memory[where : where + width] = 0
         else:
@@ -373,9 +387,9 @@ def _load_row(
 
 @njit(nogil=True, cache=True)
 def _load_squares(
-    stage: Integers,
+    stage: Any,
     row: int,
-    buffer: Integers,
+    buffer: Any,
     table: Integers,
     memory: Floats,
     image: Floats,
@@ -383,10 +397,10 @@ def _load_squares(
     mean: float,
 ) -> None:
     """Two rows of an image into a row of a ring, as `F.pixel_unshuffle` orders its channels."""
-    into, width = _place(buffer, row), buffer[WIDTH]
-    for k in range(stage[OUTS]):
+    into, width = _place(buffer, row), buffer.width
+    for k in range(stage.outs):
         colour, below, right = k // 4, k // 2 % 2, k % 2
-        where = into + table[stage[TARGETS] + k]
+        where = into + table[stage.targets + k]
         first = (2 * row + below) * strides[0] + colour * strides[1] + right
         for x in range(width):
             memory[where + x] = image[first + 2 * x] - np.float32(mean)
@@ -395,44 +409,45 @@ def _load_squares(
 
 @njit(nogil=True, cache=True)
 def _save_row(
-    stage: Integers, row: int, buffer: Integers, table: Integers, memory: Floats, tensor: Floats, strides: Integers
+    stage: Any, row: int, buffer: Any, table: Integers, memory: Floats, tensor: Floats, strides: Integers
 ) -> None:
-    own, width = _place(buffer, row), buffer[WIDTH]
-    for k in range(stage[OUTS]):
+    own, width = _place(buffer, row), buffer.width
+    for k in range(stage.outs):
         first = row * strides[0] + k * strides[1]
-        _move(tensor, first, memory, own + table[stage[PLACES] + k], width)  # type: ignore[call-arg]
+        _move(tensor, first, memory, own + table[stage.places + k], width)  # type: ignore[call-arg]
 
 
 @njit(nogil=True, cache=True)
 def _convolve_row(
-    stage: Integers, row: int, buffers: Integers, table: Integers, weights: Floats, memory: Floats, zeros: int
+    stage: Any, row: int, buffers: Records, table: Integers, weights: Floats, memory: Floats, zeros: int
 ) -> None:
     """One row of a convolution, two of it for SHUFFLE."""
-    source, target = buffers[stage[SOURCE]], buffers[stage[INTO]]
+    source, target = buffers[stage.source], buffers[stage.into]
     here = _place(source, row)
     above = zeros if row == 0 else _place(source, row - 1)
-    below = zeros if row == source[HEIGHT] - 1 else _place(source, row + 1)
-    mode, inputs, width, into, under, each = stage[MODE], stage[INPUTS], target[WIDTH], 0, 0, OUTPUTS
+    below = zeros if row == source.height - 1 else _place(source, row + 1)
+    mode, inputs, width, into, under, each = stage.mode, stage.inputs, target.width, 0, 0, OUTPUTS
     if mode == SHUFFLE:
         into, under, each = _place(target, 2 * row), _place(target, 2 * row + 1), 1
     else:
         into = _place(target, row)
-    own = -(-source[WIDTH] // LANES)
+    # As few tiles as possible, of WIDE vectors or one less: a short last tile would leave registers idle.
+    own = -(-source.width // LANES)
     tiles = -(-own // WIDE)
     wide = max(own - (WIDE - 1) * tiles, 0)
     x, scale = 0, 2 if mode == SHUFFLE else 1
     for k in range(tiles):
         vectors = WIDE if k < wide else WIDE - 1
-        for first in range(0, stage[OUTS], OUTPUTS):
-            _tile(  # type: ignore[call-arg]
-                memory, above + x, here + x, below + x, table, stage[PLACES], inputs,
-                weights, stage[WEIGHT] + first * 9 * inputs, stage[BIAS] + first,
-                stage[TARGETS] + first // OUTPUTS * each, into + scale * x, under + scale * x, mode,
-                vectors, min(OUTPUTS, stage[OUTS] - first),
+        for first in range(0, stage.outs, OUTPUTS):
+            tile = Tile(
+                above + x, here + x, below + x, stage.places, inputs,
+                stage.weight + first * 9 * inputs, stage.bias + first, stage.targets + first // OUTPUTS * each,
+                into + scale * x, under + scale * x, mode, vectors, min(OUTPUTS, stage.outs - first),
             )  # fmt: skip
+            _tile(memory, table, weights, tile)  # type: ignore[call-arg]
         x += LANES * vectors
-    for k in range(stage[OUTS] // OUTPUTS if mode == SHUFFLE else stage[OUTS]):
-        edge = table[stage[TARGETS] + k] + width
+    for k in range(stage.outs // OUTPUTS if mode == SHUFFLE else stage.outs):
+        edge = table[stage.targets + k] + width
         memory[into + edge] = 0
         if mode == SHUFFLE:
             memory[under + edge] = 0

@@ -18,14 +18,14 @@ class Sized(NamedTuple):
     """A program for some rows of images of one size: what `loops.sweep` takes.
 
     Attributes:
-        stages, buffers, table: as integers.
+        stages, buffers, table: of `loops.STAGE`, of `loops.BUFFER`, and integers.
         room: numbers of memory that the rings take.
         zeros: where in it a row of zeros lies, up to its end.
         begin, end: steps.
     """
 
-    stages: loops.Integers
-    buffers: loops.Integers
+    stages: loops.Records
+    buffers: loops.Records
     table: loops.Integers
     room: int
     zeros: int
@@ -43,14 +43,14 @@ def sized(program: Program, height: int, width: int, first: int, last: int) -> S
     rows = _needed(program, height, first, last)
     numbers = {name: index for index, name in enumerate(program.rings)}
     strides = {name: _stride(width * rate) for name, (_, rate) in program.rings.items()}
-    buffers = np.zeros((len(numbers), 7), np.int64)
+    buffers = np.zeros(len(numbers), loops.BUFFER)
     room = 0
     for (name, (channels, rate)), ring in zip(program.rings.items(), _spans(program, delays), strict=True):
         row = channels * strides[name]
         buffers[numbers[name]] = room + loops.LANES, ring, row, width * rate, height * rate, channels, strides[name]
         room += ring * row
     table: list[int] = []
-    stages = np.zeros((len(program.stages), 14), np.int64)
+    stages = np.zeros(len(program.stages), loops.STAGE)
     for index, (stage, own) in enumerate(zip(program.stages, rows, strict=True)):
         places = len(table)
         if isinstance(stage.source, str):
@@ -67,11 +67,8 @@ def sized(program: Program, height: int, width: int, first: int, last: int) -> S
             numbers.get(str(stage.into), stage.into), stage.mode, len(stage.channels_in), outs,
             stage.weight, stage.bias, places, targets,
         )  # fmt: skip
-    first_rows, last_rows = (
-        stages[:, loops.FIRST] + stages[:, loops.DELAY],
-        stages[:, loops.LAST] + stages[:, loops.DELAY],
-    )
-    begin, end = (first_rows // stages[:, loops.RATE]).min(), (-(-last_rows // stages[:, loops.RATE])).max()
+    first_rows, last_rows = stages["first"] + stages["delay"], stages["last"] + stages["delay"]
+    begin, end = (first_rows // stages["rate"]).min(), (-(-last_rows // stages["rate"])).max()
     zeros = room + loops.LANES
     room += max(channels * strides[name] for name, (channels, _) in program.rings.items())
     return Sized(stages, buffers, np.array([*table, 0], np.int64), room, zeros, int(begin), int(end))
@@ -124,6 +121,7 @@ def _spans(program: Program, delays: Sequence[int]) -> Iterator[int]:
     """Rows of each ring, in their order, from the newest to the oldest that something still reads."""
     newest: dict[str | int, int] = {}
     oldest: dict[str | int, int] = {}
+    # Rows are counted within a step: the newest is written by the first writer, the oldest read by the last reader.
     for stage, delay in zip(program.stages, delays, strict=True):
         if stage.kind != loops.SAVE:
             written = 2 * delay if stage.mode == loops.SHUFFLE else delay

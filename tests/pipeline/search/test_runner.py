@@ -25,6 +25,7 @@ from pipeline.search.driver.runner import FAILURES_PER_TRIAL, Judged, LedgerSear
 from pipeline.search.study.ledger import Ledger, sqlite
 from pipeline.search.study.retry import Patience
 from pipeline.search.study.space import Point
+from pipeline.search.trial.rung_report import RungReport
 from pipeline.search.trial.store import Store
 from pipeline.search.trial.trial import trial_key
 from tests.pipeline.search.jobs import make_job
@@ -51,8 +52,8 @@ class Witness:
     def started(self, asked: Asked) -> None:
         self.told.append(("started", asked.number, asked.key))
 
-    def reached(self, asked: Asked, result: dict[str, Any]) -> None:
-        self.told.append(("reached", asked.number, result))
+    def reached(self, asked: Asked, report: RungReport) -> None:
+        self.told.append(("reached", asked.number, report))
 
     def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:
         self.told.append((end, asked.number, reason))

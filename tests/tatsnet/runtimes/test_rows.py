@@ -169,7 +169,7 @@ def test_rings_and_weights_of_a_part_fit_a_cache(channels: int) -> None:
         together = blocks.together(100, width, 1)
         for part in programs(plan_section(convs, pattern), together):
             ours = sized(part, 100, width, 0, 100)
-            rings = ours.buffers[:, loops.RING] * ours.buffers[:, loops.CHANNELS] * ours.buffers[:, loops.WIDTH]
+            rings = ours.buffers["ring"] * ours.buffers["channels"] * ours.buffers["width"]
             weights = sum(9 * len(stage.channels_in) * len(stage.channels_out) for stage in part.stages)
             assert together == 1 or 4 * (rings.sum() + weights) < 1.5 * CACHE
 
