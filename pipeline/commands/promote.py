@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.common.errors import UserError
 from pipeline.config import PARAMS_FILE, load
-from pipeline.report.registration import TOLERANCE_DB
+from pipeline.report.registration import TOLERANCE_DB, figure_of
 from pipeline.tracking import Version, open_tracker
 from pipeline.tracking.fetching import fetch_network
 from tatsnet.pruned.extraction import TOLERANCE
@@ -82,12 +82,12 @@ def checks(
         gain: least share of the dense network's gain on each axis.
     """
     failed = {}
-    lacking = [name for name in FIGURES if math.isnan(_number(new, name))]
+    lacking = [name for name in FIGURES if math.isnan(figure_of(new, name))]
     if lacking:
         return {
             "figures": f"it carries no {', '.join(lacking)}: it was registered by an earlier version of this project"
         }
-    difference, weakest, speed = (_number(new, name) for name in ("difference", "weakest_slider", "speedup_27"))
+    difference, weakest, speed = (figure_of(new, name) for name in ("difference", "weakest_slider", "speedup_27"))
     if not difference <= TOLERANCE:
         failed["equality"] = f"differs from the masked network by {difference:.1e}, at most {TOLERANCE:.0e} is allowed"
     if not weakest >= gain:
@@ -101,9 +101,9 @@ def checks(
         return failed
     if new.get("dataset_sha256") != holder.get("dataset_sha256"):
         failed["PSNR"] = "was measured on other photos than the present one's: measure both on the same"
-    elif not _number(new, "psnr_db") >= _number(holder, "psnr_db") - tolerance_db:
+    elif not figure_of(new, "psnr_db") >= figure_of(holder, "psnr_db") - tolerance_db:
         failed["PSNR"] = (
-            f"{_number(new, 'psnr_db'):.2f} dB, the present one has {_number(holder, 'psnr_db'):.2f} dB "
+            f"{figure_of(new, 'psnr_db'):.2f} dB, the present one has {figure_of(holder, 'psnr_db'):.2f} dB "
             f"(tolerance {tolerance_db:g} dB)"
         )
     return failed
@@ -119,11 +119,3 @@ def loads(root: Path, version: Version) -> dict[str, str]:
         grey_HWC = np.full((32, 32, 3), 0.5, np.float32)
         restored = np.asarray(restorer.effect(restorer.encode(grey_HWC), (0.5, 0.5, 0.5)))
     return {} if np.isfinite(restored).all() else {"files": "the network gives no numbers"}
-
-
-def _number(tags: Mapping[str, str], name: str) -> float:
-    """A figure of a version; NaN, which no check passes, where it has none."""
-    try:
-        return float(tags[name])
-    except (KeyError, ValueError):
-        return math.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,16 +90,19 @@ def worse(new: Mapping[str, str], old: Mapping[str, str]) -> str | None:
     """
     if new.get("dataset_sha256") != old.get("dataset_sha256"):
         return None
-    psnr_db, cost = (
-        tuple(float(tags.get(name, "nan")) for tags in (new, old)) for name in ("psnr_db", "flops_ratio_m27")
-    )
+    psnr_db, cost = (tuple(figure_of(tags, name) for tags in (new, old)) for name in ("psnr_db", "flops_ratio_m27"))
     if psnr_db[0] < psnr_db[1] - TOLERANCE_DB and cost[0] >= cost[1]:
         return f"has {_figures(old)}, this one {_figures(new)}"
     return None
 
 
-def _figures(tags: Mapping[str, str]) -> str:
+def figure_of(tags: Mapping[str, str], name: str) -> float:
+    """A figure among a version's tags; NaN where it has none."""
     try:
-        return f"{float(tags['psnr_db']):.2f} dB at {float(tags['flops_ratio_m27']):.1%} of the dense FLOPs"
+        return float(tags[name])
     except (KeyError, ValueError):
-        return "no figures"
+        return math.nan
+
+
+def _figures(tags: Mapping[str, str]) -> str:
+    return f"{figure_of(tags, 'psnr_db'):.2f} dB at {figure_of(tags, 'flops_ratio_m27'):.1%} of the dense FLOPs"

@@ -40,6 +40,7 @@ class Progress:
         iterations: of the whole training.
         phase: what the steps do to the architecture.
         loss: the objective at this iteration.
+        lr: the learning rate that it was taken with; the first group's where there are several.
         terms: its terms and what else is worth a curve.
     """
 
@@ -47,6 +48,7 @@ class Progress:
     iterations: int
     phase: str
     loss: float
+    lr: float
     terms: dict[str, float]
 
 
@@ -135,8 +137,15 @@ class Training(Iterator[Progress]):
         value = float(loss)
         if not math.isfinite(value):
             raise Diverged(f"the loss became {value} at iteration {self.iteration} of {self._iterations}")
-        numbers = {name: float(term) for name, term in terms.items()} | {"lr": self._lr}
-        return Progress(iteration=self.iteration, iterations=self._iterations, phase=phase, loss=value, terms=numbers)
+        numbers = {name: float(term) for name, term in terms.items()}
+        return Progress(
+            iteration=self.iteration,
+            iterations=self._iterations,
+            phase=phase,
+            loss=value,
+            lr=self._lr,
+            terms=numbers,
+        )
 
     def state(self) -> Tensors:
         """All that it takes to go on from here with `resume` and the batches from `iteration` on."""

@@ -154,7 +154,7 @@ class SearchTrainable(tune.Trainable):
         curve: list[dict[str, float]] = []
         while trial.iteration < until and (progress := trial.advance()) is not None:
             shown = {"reached": progress.iteration, "phase": progress.phase, "loss": progress.loss}
-            curve.append({"iteration": progress.iteration, "loss": progress.loss, **progress.terms})
+            curve.append({"iteration": progress.iteration, "loss": progress.loss, "lr": progress.lr, **progress.terms})
         return shown | ({"curve": json.dumps(thinned(curve))} if shown else {})
 
     def _end(self, trial: Trial) -> dict[str, str]:

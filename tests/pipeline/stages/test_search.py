@@ -11,11 +11,10 @@ import pytest
 import torch
 
 from pipeline.common.layout import CLEAN, FIGURES, SUPERNET, TRIALS, TRIALS_FILE, WEIGHTS
-from pipeline.search.driver.observer import Asked
 from pipeline.search.study.ledger import Ledger
 from pipeline.search.trial.store import Store
 from pipeline.stages import degrade
-from pipeline.stages.search import Reporter, collect, latency_table, make_job, study_key
+from pipeline.stages.search import collect, latency_table, make_job, study_key
 from tatsnet.method.checkpoint import save_dense
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.supernet import SuperNetwork
@@ -158,53 +157,6 @@ def make_ledger() -> Ledger:
 
 def record(psnr_db: float, key: str) -> dict[str, Any]:
     return {"psnr_db": psnr_db, "key": key, **obeys(), **FIGURE}
-
-
-class TestReporter:
-    def test_every_turn_of_a_trial_is_one_line(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        ledger = make_ledger()
-        reporter = Reporter(context(tmp_path), ledger, "study")
-        number, point = ledger.ask()
-        asked = Asked(number=number, key="k", point=point)
-        reporter.started(asked)
-        reporter.reached(asked, {"reached": 6, "phase": "open", "loss": 0.125})
-        reporter.reached(asked, {"trial_id": "of no rung"})
-        for _ in range(3):
-            reporter.reached(asked, {"away": "cannot use the store"})
-        reporter.ended(asked, record(25.5, "k"), "finished", None)
-        started, reached, waits, ended = capsys.readouterr().out.splitlines()
-        assert f"trial 0 starts: {point.variant}  lambda1 {point.lambda1:.2g}" in started
-        total = search_config().schedule.iterations
-        assert f"trial 0  6/{total} open  loss 0.1250  [0/3 trials done]" in reached
-        assert waits.endswith("search  trial 0 waits: cannot use the store")
-        assert "trial 0 finished  25.50 dB, FLOPs 25.0% (M = 1), FLOPs 12.5% (M = 27), 50 % shared" in ended
-        assert "[1/3 trials done, about " in ended
-        assert ended.endswith(" left]")
-
-    @pytest.mark.parametrize("figures", [{}, record(19.0, "k")], ids=["without figures", "with figures"])
-    def test_a_failure_is_told_with_its_reason(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], figures: dict[str, Any]
-    ) -> None:
-        ledger = make_ledger()
-        reporter = Reporter(context(tmp_path), ledger, "study")
-        number, point = ledger.ask()
-        asked = Asked(number=number, key="k", point=point)
-        reporter.started(asked)
-        reporter.ended(asked, figures, "failed", "dead slider: denoise")
-        line = capsys.readouterr().out.splitlines()[-1]
-        assert "FAILED: dead slider: denoise" in line
-        assert ("19.00 dB" in line) is bool(figures)
-
-    def test_one_that_nobody_wants_any_more_is_told_without_a_start(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        ledger = make_ledger()
-        number, point = ledger.ask()
-        Reporter(context(tmp_path), ledger, "study").ended(
-            Asked(number=number, key="k", point=point), {"usd": 0.5}, "failed", "not wanted any more"
-        )
-        (line,) = capsys.readouterr().out.splitlines()
-        assert "trial 0 FAILED: not wanted any more" in line
 
 
 class TestCollect:
