@@ -38,6 +38,7 @@ from pipeline.report.registration import register_network
 from pipeline.report.schema import NetworkFigures
 from pipeline.search.study.earlier import SHOWN, FinishedTrial, finished_trial
 from pipeline.tracking import Run, Tracker, open_tracker, stage_run
+from pipeline.training.curves import Shown
 from pipeline.training.finetuning import Job, run
 from pipeline.training.follow import checkpoint_path, forget
 from tatsnet.method.checkpoint import load_dense, load_masked
@@ -82,7 +83,7 @@ def pick(root: Path, number: int, study: str = "") -> str:
         tempfile.TemporaryDirectory(dir=root / STATE, prefix="pick-") as scratch,
     ):
         dense = _dense(root)
-        subject, difference = _make(root, params, found, dense.config, Path(scratch))
+        subject, difference = _make(root, params, found, dense.config, record.id, Path(scratch))
         return _measured(root, params, found, dense, subject, difference, data, tracker, record)
 
 
@@ -95,7 +96,7 @@ def _dense(root: Path) -> SuperNetwork:
 
 
 def _make(
-    root: Path, params: Params, found: FinishedTrial, size: NetworkConfig, scratch: Path
+    root: Path, params: Params, found: FinishedTrial, size: NetworkConfig, run_id: str, scratch: Path
 ) -> tuple[Subject, float]:
     """Fine-tune and extract in a scratch folder; with the largest difference between both networks."""
     number, variant = found.row["number"], Variant(found.row["variant"])
@@ -126,6 +127,7 @@ def _make(
         valid=root / EVAL / "valid",
         iterations=params.finetune.iterations,
         config=params.train,
+        shown=Shown(root=root, experiment=params.tracking.experiment, run_id=run_id, name="train"),
     )
     say(f"pick {number}  validation {run(job).psnr_db:.2f} dB")
     forget(root, STAGE, [job.checkpoint])

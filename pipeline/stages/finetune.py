@@ -19,6 +19,7 @@ from pipeline.common.layout import (
 )
 from pipeline.common.progress import say
 from pipeline.stages.runner import Context, Stage, main
+from pipeline.training.curves import Shown
 from pipeline.training.finetuning import Job, run_all
 from pipeline.training.follow import checkpoint_path, forget
 from tatsnet.method.objective import Variant
@@ -57,6 +58,9 @@ def make_jobs(context: Context, picks: list[dict[str, Any]], folder: Path) -> di
             valid=root / EVAL / "valid",
             iterations=iterations,
             config=params.train,
+            shown=Shown(root=root, experiment=params.tracking.experiment, run_id=context.run.id, name=f"train_{place}")
+            if context.run.id
+            else None,
         )
     return made
 

@@ -9,6 +9,7 @@ from pipeline.common.files import atomic_write_json, fresh_folder, sha256_file
 from pipeline.common.layout import EVAL, FIGURES, SUPERNET, TRAIN_PIXELS, WEIGHTS
 from pipeline.common.progress import say
 from pipeline.stages.runner import Context, Stage, main
+from pipeline.training.curves import curve_of
 from pipeline.training.follow import Checkpoint, checkpoint_path, device_of, follow, forget
 from tatsnet.method.checkpoint import save_dense
 from tatsnet.method.engine import training_batches
@@ -34,7 +35,8 @@ def work(context: Context) -> None:
     )
     training = train_dense(network, ready, iterations, config, device, checkpoint.state)
     with threads(config.threads or torch.get_num_threads()):
-        curve = follow("pretrain", training, iterations, checkpoint, training.state)
+        watch = curve_of(context.run, "train", iterations)
+        curve = follow("pretrain", training, iterations, checkpoint, training.state, watch)
     valid = load_eval_photos(context.root / EVAL / "valid")
     figures = {
         "input_psnr_db": input_psnr(valid),

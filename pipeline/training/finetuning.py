@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from pipeline.common.datasets import load_eval_photos, load_pack
+from pipeline.training.curves import Shown
 from pipeline.training.follow import Checkpoint, Curve, device_of, follow
 from tatsnet.data.pairs import Batch
 from tatsnet.method.checkpoint import load_dense, load_masked, save_dense, save_masked
@@ -41,6 +42,7 @@ class Job:
         photos, valid: training photos and validation crops.
         iterations: to train.
         config: how.
+        shown: where its curve is recorded while it trains; None records none.
     """
 
     label: str
@@ -52,6 +54,7 @@ class Job:
     valid: Path
     iterations: int
     config: TrainConfig
+    shown: Shown | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,15 +78,16 @@ def run(job: Job) -> Tuned:
     valid = load_eval_photos(job.valid)
     checkpoint = Checkpoint(job.checkpoint)
     ready = _stream(job, checkpoint.iteration, device)
+    watch = job.shown.watch(job.iterations) if job.shown else None
     if job.variant is None:
         network = load_dense(job.weights)
         training = train_dense(network, ready, job.iterations, job.config, device, checkpoint.state)
-        curve = follow(job.label, training, job.iterations, checkpoint, training.state)
+        curve = follow(job.label, training, job.iterations, checkpoint, training.state, watch)
         save_dense(job.target, network, {"iterations": str(job.iterations)})
         return _measured(network, valid, device, curve)
     model = load_masked(job.weights)
     training = finetune(model, ready, job.iterations, job.config, device, checkpoint.state)
-    curve = follow(job.label, training, job.iterations, checkpoint, training.state)
+    curve = follow(job.label, training, job.iterations, checkpoint, training.state, watch)
     gamma, variant = model.consensus.gamma, job.variant
     save_masked(job.target, model, gamma=gamma, sharing=variant.shares, meta={"variant": variant.value})
     return _measured(model, valid, device, curve)

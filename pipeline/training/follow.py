@@ -105,11 +105,13 @@ def follow(
     iterations: int,
     checkpoint: Checkpoint | None = None,
     state: Callable[[], Tensors] = dict,
+    watch: Callable[[Progress], None] | None = None,
 ) -> Curve:
     """Run a training to its end; the curve of its reports.
 
     Args:
         checkpoint: that the training has taken up, and where it leaves its `state`.
+        watch: is shown every report.
 
     Raises:
         UserError: the loss is not finite.
@@ -122,6 +124,8 @@ def follow(
     try:
         for progress in steps:
             recent = [*recent[-7:], progress.loss]
+            if watch:
+                watch(progress)
             curve.append({"iteration": progress.iteration, "phase": progress.phase, **progress.terms})
             ticker.at(progress.iteration, f"loss {sum(recent) / len(recent):.4f}")
             if checkpoint:

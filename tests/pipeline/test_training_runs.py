@@ -17,7 +17,7 @@ from tatsnet.system.files import pack
 def steps(count: int, diverges: bool = False) -> Iterator[Progress]:
     for i in range(1, count + 1):
         loss = 1 / i
-        yield Progress(iteration=25 * i, iterations=25 * count, phase="open", loss=loss, terms={"l1": loss})
+        yield Progress(iteration=25 * i, iterations=25 * count, phase="open", loss=loss, lr=0.5**i, terms={"l1": loss})
     if diverges:
         raise Diverged("the loss became nan at iteration 100 of 200")
 
