@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.common.errors import UserError
-from pipeline.config import PARAMS_FILE, load
+from pipeline.config import PARAMS_FILE, ControlLimits, load
 from pipeline.report.registration import TOLERANCE_DB, figure_of
 from pipeline.tracking import Version, open_tracker
 from pipeline.tracking.fetching import fetch_network
 from tatsnet.pruned.extraction import TOLERANCE
 from tatsnet.restorer import Restorer
 
-FIGURES = ("difference", "weakest_slider", "speedup_27", "psnr_db")
+FIGURES = ("difference", "weakest_slider", "off_rms", "speedup_27", "psnr_db")
 """Tags without which nothing can be checked."""
 
 _WHICH = re.compile(r"(?:models:/)?(?P<name>[^@/]+)[@/](?P<which>[\w.-]+)")
@@ -54,7 +54,7 @@ def promote(root: Path, which: str, alias: str, *, tolerance_db: float = TOLERAN
     holder = tracker.version(name, alias)
     if holder and holder.version == new.version:
         return f"{name}@{alias} is version {new.version} already"
-    failed = checks(new.tags, holder.tags if holder else None, params.search.control.gain, tolerance_db)
+    failed = checks(new.tags, holder.tags if holder else None, params.search.control, tolerance_db)
     failed |= loads(root, new)
     if failed and not force:
         said = "\n".join(f"  {check}: {reason}" for check, reason in failed.items())
@@ -73,27 +73,30 @@ def promote(root: Path, which: str, alias: str, *, tolerance_db: float = TOLERAN
 
 
 def checks(
-    new: Mapping[str, str], holder: Mapping[str, str] | None, gain: float, tolerance_db: float
+    new: Mapping[str, str], holder: Mapping[str, str] | None, limits: ControlLimits, tolerance_db: float
 ) -> dict[str, str]:
     """What speaks against a version by its tags: each check that fails, with the reason.
 
     Args:
         new, holder: tags of the version and of that which has the alias; None where none has it.
-        gain: least share of the dense network's gain on each axis.
+        limits: what a network must do to obey its sliders.
     """
     failed = {}
     lacking = [name for name in FIGURES if math.isnan(figure_of(new, name))]
     if lacking:
-        return {
-            "figures": f"it carries no {', '.join(lacking)}: it was registered by an earlier version of this project"
-        }
+        return {"figures": f"carries no {', '.join(lacking)}: an earlier version of this project registered it"}
     difference, weakest, speed = (figure_of(new, name) for name in ("difference", "weakest_slider", "speedup_27"))
     if not difference <= TOLERANCE:
         failed["equality"] = f"differs from the masked network by {difference:.1e}, at most {TOLERANCE:.0e} is allowed"
-    if not weakest >= gain:
+    if not weakest >= limits.gain:
         failed["control"] = (
             f"its weakest slider gains {weakest:.1%} of what the dense network's does, "
-            f"at least {gain:.1%} is wanted (search.control.gain)"
+            f"at least {limits.gain:.1%} is wanted (search.control.gain)"
+        )
+    elif not figure_of(new, "off_rms") <= limits.off_rms:
+        failed["control"] = (
+            f"all sliders at 0 change a photo by {figure_of(new, 'off_rms'):.2f} steps of 255, "
+            f"at most {limits.off_rms:g} is allowed (search.control.off_rms)"
         )
     if not speed > 1.0:
         failed["speed"] = f"is {speed:.2f} times as fast as the dense network"

@@ -13,21 +13,26 @@ from typing import Any
 
 import pytest
 
+from pipeline.config import ControlLimits
 from pipeline.search.driver.live import LiveSearch
 from pipeline.search.driver.observer import Asked
 from pipeline.search.study.space import Point
 from pipeline.tracking import Tracker, open_tracker, stage_run
 from pipeline.tracking.keys import PARETO, TRIAL_STAGE
+from tatsnet.network.tasks import AXES
 from tests.slow.browsers import REPOSITORY, chromium, ui
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(300)]
 
 TRIALS, STUDY, BEFORE = 300, "1a2b3c4d5e6f7a8b", "9f8e7d6c5b4a3f2e"
-DENSE = {
-    "psnr_db": 28.0,
-    "input_psnr_db": 20.0,
-    "response": {axis: {"range": 10.0, "evenness": 1.0} for axis in ("deblur", "denoise", "dejpeg")},
-}
+DENSE = {"psnr_db": 28.0, "input_psnr_db": 20.0}
+LIMITS = ControlLimits(gain=0.3, off_rms=1.0)
+
+
+def control(share: float) -> dict[str, Any]:
+    """Figures of a network whose sliders all gain so much of what the dense network's do."""
+    each = dict.fromkeys(AXES, share)
+    return {"gain_db": each, "evenness": each, "control": each, "weakest_slider": share, "off_rms": 0.5}
 
 
 def rows(count: int, seed: int) -> list[dict[str, Any]]:
@@ -41,13 +46,11 @@ def rows(count: int, seed: int) -> list[dict[str, Any]]:
             "flops_ratio_m27": cost,
             "flops_ratio_m1": min(1.0, 3 * cost),
             "shared_layers_pct": 50.0,
-            "response": {axis: {"range": draw.uniform(1, 9), "evenness": 0.8} for axis in DENSE["response"]},
+            **control(0.1 if number % 10 == 9 else draw.uniform(0.4, 1.0)),
         }
         state, reason = "finished", None
-        if number % 10 == 9:
-            state, reason = "failed", "dead slider: deblur"
         if number % 50 == 49:
-            figures, reason = {}, "diverged: the loss became nan"
+            state, figures, reason = "failed", {}, "diverged: the loss became nan"
         made.append(
             {
                 "number": number,
@@ -63,9 +66,13 @@ def rows(count: int, seed: int) -> list[dict[str, Any]]:
     return made
 
 
+def feasible(row: dict[str, Any]) -> bool:
+    return row["state"] == "finished" and row["metrics"]["weakest_slider"] >= LIMITS.gain
+
+
 def front_of(made: list[dict[str, Any]]) -> set[int]:
     """Numbers of those that no other feasible one beats, by comparing all with all."""
-    usable = [(row["number"], row["metrics"]) for row in made if row["state"] == "finished"]
+    usable = [(row["number"], row["metrics"]) for row in made if feasible(row)]
     return {
         number
         for number, own in usable
@@ -98,7 +105,7 @@ def record(root: Path, tracker: Tracker, study: str, made: list[dict[str, Any]])
             trial.metrics({name: value for name, value in figures.items() if isinstance(value, float)})
             trial.params({name: row[name] for name in ("lambda1", "lambda2", "gamma")})
             trial.finish("FINISHED" if row["state"] == "finished" else "FAILED")
-        live = LiveSearch(tracker, run, study, ["flops"], DENSE, root / ".state" / study)
+        live = LiveSearch(tracker, run, study, ["flops"], DENSE, LIMITS, root / ".state" / study)
         live.begin(made)
         return live, run.id
 
@@ -153,12 +160,12 @@ def test_the_link_opens_the_last_search_and_every_trial_is_on_it(project: Projec
     assert link.endswith("/front")
     drawn, front = page.evaluate(DRAWN), front_of(project.made)
     by_name = {trace["name"]: trace for trace in drawn["traces"]}
-    feasible = sum(row["state"] == "finished" for row in project.made)
+    obeying = sum(feasible(row) for row in project.made)
     with_figures = sum(bool(row["metrics"]) for row in project.made)
     counts = {
         f"on the front ({len(front)})": len(front),
-        f"finished ({feasible - len(front)})": feasible - len(front),
-        f"infeasible (control) ({with_figures - feasible})": with_figures - feasible,
+        f"finished ({obeying - len(front)})": obeying - len(front),
+        f"infeasible (control) ({with_figures - obeying})": with_figures - obeying,
         "dense network": 1,
     }
     assert {name: len(by_name[name]["x"]) for name in counts} == counts
@@ -170,8 +177,8 @@ def test_the_link_opens_the_last_search_and_every_trial_is_on_it(project: Projec
     assert (line["line"], line["x"]) == ("hv", sorted(line["x"]))
     assert line["y"] == sorted(line["y"]), "more cost, more PSNR"
     table = page.eval_on_selector_all("#trials tbody tr", "rows => rows.map(row => row.className)")
-    assert table == ["front"] * len(front) + ["finished"] * (feasible - len(front)) + ["infeasible"] * (
-        with_figures - feasible
+    assert table == ["front"] * len(front) + ["finished"] * (obeying - len(front)) + ["infeasible"] * (
+        with_figures - obeying
     )
     assert page.locator("#others tbody tr").count() == TRIALS - with_figures
 
@@ -245,7 +252,7 @@ def test_it_follows_the_search(project: Project, link: str, browser: Any) -> Non
     tags = {"number": str(TRIALS), "variant": "TSNet"}
     run = project.tracker.start("trial-300", stage=TRIAL_STAGE, tags=tags, parent=project.run_id)
     asked = Asked(number=TRIALS, key="k", point=point)
-    figures = {"psnr_db": 30.0, "flops_ratio_m27": 0.001, "response": DENSE["response"]}
+    figures = {"psnr_db": 30.0, "flops_ratio_m27": 0.001, **control(0.9)}
     project.live.started(asked, run.id)
     project.live.ended(asked, figures, "finished", None)
     project.live.figures({"trials_done": 301.0}, step=301)

@@ -30,6 +30,7 @@ from pipeline.report.pictures import Pictures
 from pipeline.report.registration import Registered, register_network
 from pipeline.tracking import open_tracker
 from pipeline.tracking.fetching import network_folder
+from tatsnet.network.tasks import AXES
 from tatsnet.pruned.extraction import extract
 from tatsnet.restorer import Restorer
 from tests.pipeline.report.factory import network, pictures
@@ -48,7 +49,6 @@ ORIGIN = Origin(
     dataset_sha256="ab" * 32,
     difference=2e-7,
     dense_psnr_db=26.0,
-    weakest_slider=0.4,
 )
 
 
@@ -252,7 +252,7 @@ def test_over_the_network_png_goes_in_and_png_comes_out(
 def test_a_version_says_what_it_is(project: Project, model: Path) -> None:
     version = project.client.get_model_version("tiny", "1")
     assert sorted(version.aliases) == ["best", "knee"]
-    assert {"psnr_db", "flops_ratio_m27", "weakest_slider", "range_deblur", "difference"} <= set(version.tags)
+    assert {"psnr_db", "flops_ratio_m27", "weakest_slider", "control_deblur", "difference"} <= set(version.tags)
     for said in ("trial 3", "1a2b3c4d", "scikit-image", "Limits", "models:/tiny/1", "get-artifact?path=sheets/net.jpg"):
         assert said in version.description
     run = project.client.get_run(version.run_id)
@@ -283,7 +283,8 @@ def test_promotion_sets_the_alias_after_its_checks_and_says_why_it_refuses(
     for changes, reason in (
         ({"psnr_db": network("knee").psnr_db - 0.2}, r"PSNR: .*tolerance"),
         ({"difference": 1e-3}, r"equality: differs"),
-        ({"weakest_slider": 0.01}, r"control: its weakest slider moves 1\.0%"),
+        ({"control": dict.fromkeys(AXES, 0.01)}, r"control: its weakest slider gains 1\.0%"),
+        ({"off_rms": 40.0}, r"control: all sliders at 0 change a photo by 40\.00"),
         ({"speedup_27": 0.8}, r"speed: is 0\.80 times"),
         ({"dataset_sha256": "cd" * 32}, r"PSNR: was measured on other photos"),
     ):

@@ -16,9 +16,9 @@ from pipeline.search.driver.reporter import Reporter
 from pipeline.search.study.ledger import Ledger
 from pipeline.tracking import NullRun, NullTracker, Run
 from pipeline.tracking.keys import NOTE
+from tatsnet.network.tasks import AXES
 from tests.pipeline.search.spaces import search_config
 
-DENSE = {"deblur": 10.0, "denoise": 20.0, "dejpeg": 5.0}
 FIGURE = {"flops_ratio_m1": 0.25, "flops_ratio_m27": 0.125, "shared_layers_pct": 50.0}
 
 
@@ -52,12 +52,18 @@ def make_ledger() -> Ledger:
 
 def reporter_of(ledger: Ledger, tracker: NullTracker | None = None) -> Reporter:
     spending = Spending(Rates(cpu_hour_usd=0.04, gpu_hour_usd=1.0), Limits(hours=None, usd=None), before_usd=0.0)
-    return Reporter(tracker or NullTracker(), NullRun(), search_config(), "study", ledger, spending, DENSE)
+    return Reporter(tracker or NullTracker(), NullRun(), search_config(), "study", ledger, spending)
 
 
 def record(psnr_db: float) -> dict[str, Any]:
-    answers = {axis: {"range": reach / 2, "evenness": 0.5} for axis, reach in DENSE.items()}
-    return {"psnr_db": psnr_db, "key": "k", "response": answers, **FIGURE}
+    control = {
+        "gain_db": dict.fromkeys(AXES, 1.5),
+        "evenness": dict.fromkeys(AXES, 0.75),
+        "control": dict.fromkeys(AXES, 0.5),
+        "weakest_slider": 0.5,
+        "off_rms": 0.1,
+    }
+    return {"psnr_db": psnr_db, "key": "k", **control, **FIGURE}
 
 
 def asked_of(ledger: Ledger) -> Asked:
@@ -125,6 +131,6 @@ def test_a_trials_card_has_its_figures_and_the_command_that_makes_a_model_of_it(
     reporter.ended(asked, record(25.5), end, None)
     card = tracker.trial.told[NOTE]
     assert "**25.50 dB** at **12.5%**" in card
-    assert "| dejpeg | 2.5 steps | 50% | 0.50 |" in card
+    assert "| dejpeg | 1.50 dB | 50% | 0.75 |" in card
     assert ("python -m pipeline pick 0 --study study" in card) is says_how
     assert dict(tracker.trial.figures[-1][1])["weakest_slider"] == 0.5
