@@ -1,17 +1,38 @@
-"""Progress of long work as plain lines, the same on a terminal and in a log: what, how far, how long still."""
+"""Progress of long work as plain lines, on a terminal and in a log: what, how far, how long still."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from shutil import get_terminal_size
+
+from tqdm import tqdm
 
 Say = Callable[[str], None]
 
 
 def say(line: str) -> None:
-    """Print a line at once."""
-    print(line, flush=True)
+    """Print a line at once, above a line that stays."""
+    tqdm.write(line, file=sys.stdout)
+    sys.stdout.flush()
+
+
+class StayingLine:
+    """A line that stays below all others while a block runs, on a terminal; in a log there is none."""
+
+    def __enter__(self) -> StayingLine:
+        self._bar = tqdm(bar_format="{desc}", file=sys.stdout, leave=False, disable=not sys.stdout.isatty())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def show(self, text: str) -> None:
+        """Replace it; what is wider than the terminal is cut."""
+        self._bar.ncols = get_terminal_size().columns - 1
+        self._bar.set_description_str(text)
 
 
 def duration(seconds: float) -> str:

@@ -24,7 +24,7 @@ from pipeline.common.layout import (
     WEIGHTS,
     home,
 )
-from pipeline.common.progress import count, say
+from pipeline.common.progress import StayingLine, count, say
 from pipeline.config import Params
 from pipeline.search.driver.budget import Rates, Spending, spent_usd
 from pipeline.search.driver.live import LiveSearch
@@ -188,11 +188,12 @@ def search(context: Context, ledger: Ledger, study: str, state: Path) -> None:
     config = context.params.search
     live = LiveSearch(context.tracker, context.run, study, list(config.objectives), dense, config.control, state)
     live.begin(ledger.records())
-    reporter = Reporter(context.tracker, context.run, config, study, ledger, spending, live)
-    try:
-        run_search(config, job, ledger, state, store, spending, reporter)
-    finally:
-        live.show(reporter.status(), running=False, at_once=True)
+    with StayingLine() as line:
+        reporter = Reporter(context.tracker, context.run, config, study, ledger, spending, live, line)
+        try:
+            run_search(config, job, ledger, state, store, spending, reporter)
+        finally:
+            live.show(reporter.status(), running=False, at_once=True)
     if limit := spending.reached:
         say(f"search  ends with what it has at {limit}; a higher limit and `dvc repro` go on")
     finished = collect(context, ledger, study, store, latency)

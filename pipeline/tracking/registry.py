@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -84,6 +85,7 @@ def find_version(client: MlflowClient, name: str, which: str) -> Version | None:
 def _save(model: Path, folder: Path) -> None:
     import mlflow.pyfunc
 
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # a line for each example that it looks at
     # MLflow's advice on type hints is for models that take lists; it passes by a filter, so it is recorded and dropped.
     with warnings.catch_warnings(record=True):
         mlflow.pyfunc.save_model(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
 VIEW = "pareto"
 FRONT_PAGE = "front.html"
-"""The artifact of a search's run that shows its front; the run's tag `front` says that it is there."""
+"""The artifact of a search's run that shows its front; tags of the run say that it is there and since when."""
 
-FRONT = "front"
+FRONT, DRAWN = "front", "front.drawn"
 STORE_VARIABLE = "TATSNET_FRONT_STORE"
 """Tells the server that shows the page where the runs lie: the store's address and the experiment's id."""
 
@@ -35,14 +36,14 @@ _NAME = "mlflow.runName"
 _DOT = " · "
 _FLOPS = "flops_ratio_m27"
 _COLUMNS = (
-    "metrics.`flops_ratio_m1`",
+    "metrics.`weakest_slider`",
     "metrics.`shared_layers_pct`",
     "tags.`pareto`",
+    "tags.`state`",
     "tags.`variant`",
     "params.`lambda1`",
     "params.`lambda2`",
     "params.`gamma`",
-    "attributes.`Duration`",
 )
 
 
@@ -81,14 +82,14 @@ def show_front(tracker: Tracker, run: Run, page: Path, status: str) -> None:
     run.artifact(page)
     here = f"#/experiments/{tracker.experiment_id}/runs/{run.id}"
     text = f"{status}\n\n[The front of this search, interactive]({here}/artifacts/{FRONT_PAGE})"
-    run.tags({NOTE: text, FRONT: FRONT_PAGE})
+    run.tags({NOTE: text, FRONT: FRONT_PAGE, DRAWN: datetime.now(UTC).isoformat(timespec="seconds")})
     tracker.tag_experiment({NOTE: f"The search that runs or ran last: {text}", _KIND: "custom_model_development"})
 
 
 def latest_search(client: MlflowClient, experiment_id: str) -> str | None:
     """The run of the search that runs or ran last and has a page."""
     found = client.search_runs(
-        [experiment_id], f"tags.`{FRONT}` = '{FRONT_PAGE}'", max_results=1, order_by=["start_time DESC"]
+        [experiment_id], f"tags.`{FRONT}` = '{FRONT_PAGE}'", max_results=1, order_by=[f"tags.`{DRAWN}` DESC"]
     )
     return str(found[0].info.run_id) if found else None
 
@@ -98,7 +99,8 @@ def front_link(base_url: str, tracker: Tracker) -> str | None:
     found = tracker.find({FRONT: FRONT_PAGE})
     if not found:
         return None
-    return f"{base_url.rstrip('/')}/#/experiments/{tracker.experiment_id}/runs/{found[0].id}/artifacts/{FRONT_PAGE}"
+    last = max(found, key=lambda run: run.tags.get(DRAWN, ""))
+    return f"{base_url.rstrip('/')}/#/experiments/{tracker.experiment_id}/runs/{last.id}/artifacts/{FRONT_PAGE}"
 
 
 def has_pareto_view(tracker: Tracker) -> bool:
@@ -155,7 +157,7 @@ def _state(parent: str | None, costs: Sequence[str]) -> dict[str, Any]:
             _table("front", "Trials, the front first"),
             *(
                 _scatter("more", metric)
-                for metric in ("shared_layers_pct", "flops_ratio_m1", _FLOPS)
+                for metric in ("weakest_slider", "shared_layers_pct", "flops_ratio_m1", _FLOPS)
                 if metric not in costs
             ),
         ],

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import os
+import pty
+import sys
+
 import pytest
 
-from pipeline.common.progress import Ticker, count, duration, say
+from pipeline.common.progress import StayingLine, Ticker, count, duration, say
 
 
 @pytest.mark.parametrize(
@@ -101,3 +105,47 @@ def test_steps_of_different_work_do_not_make_the_time_left_run_backwards() -> No
         ticker.at(done)
     left = [line.split("  ")[-1] for line in lines]
     assert left == [f"{second} s left" for second in (24, 23, 22, 21, 20, 16, 12, 8, 4)] + ["25 s"]
+
+
+STAYING = """
+from pipeline.common.progress import StayingLine, say
+with StayingLine() as line:
+    for n in range(3):
+        line.show(f"{n} of 3 done, " + "x" * 200)
+        say(f"trial {n}")
+say("end")
+"""
+
+
+def run_in_terminal(code: str) -> str:
+    """What a program writes to a terminal of 80 columns, as the terminal shows it in the end."""
+    pid, master = pty.fork()
+    if pid == 0:
+        os.environ["COLUMNS"] = "80"
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    written = b""
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        written += part
+    os.waitpid(pid, 0)
+    return written.decode()
+
+
+def test_a_line_stays_below_the_others_on_a_terminal() -> None:
+    written = run_in_terminal(STAYING)
+    assert "2 of 3 done" in written
+    lines = [line.rstrip().split("\r")[-1] for line in written.split("\n")]
+    assert [line for line in lines if line.startswith(("trial", "end"))] == ["trial 0", "trial 1", "trial 2", "end"]
+    assert max(len(part) for part in written.replace("\n", "\r").split("\r")) < 80, "it never wraps"
+
+
+def test_in_a_log_nothing_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    with StayingLine() as line:
+        line.show("1 of 3 done")
+        say("trial 1")
+    assert capsys.readouterr().out == "trial 1\n"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.common.progress import count, duration, say
+from pipeline.common.progress import StayingLine, count, duration, say
 from pipeline.config import SearchConfig
 from pipeline.report.card import trial_card
 from pipeline.search.driver.budget import Spending
@@ -32,6 +32,7 @@ class Reporter:
         ledger: counts the trials.
         spending: counts the money.
         live: shows the whole search; None shows nothing of it.
+        line: says how the search goes, below the others.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class Reporter:
         ledger: Ledger,
         spending: Spending,
         live: LiveSearch | None = None,
+        line: StayingLine | None = None,
     ) -> None:
         self._tracker, self._run, self._study, self._limits = tracker, run, study, config.control
-        self._ledger, self._spending, self._live = ledger, spending, live
+        self._ledger, self._spending, self._live, self._line = ledger, spending, live, line
         self._runs: dict[int, Run] = {}
         self._waiting: set[int] = set()
         self._wanted, self._total = config.trials, config.schedule.iterations
@@ -93,8 +95,7 @@ class Reporter:
                 f"search  trial {asked.number}  {result['reached']}/{self._total} {result['phase']}  "
                 f"loss {result['loss']:.4f}  {self._left(self._ledger.done)}"
             )
-            if self._live:
-                self._live.show(self.status(), running=True)
+            self._show(self.status())
 
     def _draw_curves(self, asked: Asked, result: Mapping[str, Any]) -> None:
         """What a rung brought, at the iterations at which it was so."""
@@ -125,7 +126,13 @@ class Reporter:
         if self._live:
             self._live.ended(asked, record, end, reason)
             self._live.figures(self._whole(done, end), step=done)
-            self._live.show(self.status(done), running=True)
+        self._show(self.status(done))
+
+    def _show(self, status: str) -> None:
+        if self._line:
+            self._line.show(f"search  {status}")
+        if self._live:
+            self._live.show(status, running=True)
 
     def _whole(self, done: int, end: End) -> dict[str, float]:
         failed, left = self._ledger.failed + (end == "failed"), self._estimate.left_s()
