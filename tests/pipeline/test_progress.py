@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pty
 import sys
+import termios
 
 import pytest
 
@@ -121,7 +122,7 @@ def run_in_terminal(code: str) -> str:
     """What a program writes to a terminal of 80 columns, as the terminal shows it in the end."""
     pid, master = pty.fork()
     if pid == 0:
-        os.environ["COLUMNS"] = "80"
+        termios.tcsetwinsize(0, (24, 80))
         os.execv(sys.executable, [sys.executable, "-c", code])
     written = b""
     while True:
