@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-_SIMULATED = 10_000
+_SIMULATED = 1000
 
 
 @dataclass
