@@ -78,6 +78,15 @@ def _parser() -> argparse.ArgumentParser:
     promote.add_argument("--force", action="store_true", help="set it even if a check fails")
     promote.set_defaults(run=_promote)
 
+    keep = _add(
+        commands,
+        "keep-study",
+        "go on with a study of these parameters that began with other code",
+        "keep-study 1a2b3c4d",
+    )
+    keep.add_argument("study", nargs="?", default="", help="beginning of its name (default: the one with most trials)")
+    keep.set_defaults(run=_keep_study)
+
     ui = commands.add_parser("ui", help="start MLflow and print one link to the Pareto view", add_help=False)
     ui.set_defaults(run=_ui)
 
@@ -131,6 +140,13 @@ def _pick(arguments: argparse.Namespace) -> int:
     from pipeline.commands.pick import pick
 
     print(pick(Path(), arguments.trial, arguments.study))
+    return 0
+
+
+def _keep_study(arguments: argparse.Namespace) -> int:
+    from pipeline.commands.keep_study import keep_study
+
+    print(keep_study(Path(), arguments.study))
     return 0
 
 

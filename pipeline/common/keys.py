@@ -11,7 +11,14 @@ from typing import Any
 
 import tatsnet
 
-RESULT_FOLDERS = ("tatsnet/network", "tatsnet/method", "tatsnet/data", "tatsnet/quality", "pipeline/search")
+RESULT_FOLDERS = (
+    "tatsnet/network",
+    "tatsnet/method",
+    "tatsnet/data",
+    "tatsnet/quality",
+    "pipeline/search/trial",
+    "pipeline/search/study",
+)
 """The code, subfolders and all, that decides what a training or a trial comes to."""
 
 

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipeline.common.datasets import load_eval_photos, load_pack
-from pipeline.common.files import atomic_write_json, fresh_folder, read_json, sha256_file
-from pipeline.common.keys import code_version, key_of
+from pipeline.common.files import atomic_write_json, fresh_folder, read_json
 from pipeline.common.layout import (
-    CLEAN,
     EVAL,
     FIGURES,
-    STATE,
     SUPERNET,
     TRAIN_PIXELS,
     TRIALS,
     TRIALS_FILE,
     WEIGHTS,
-    home,
 )
 from pipeline.common.progress import StayingLine, count, say
-from pipeline.config import Params
 from pipeline.search.driver.budget import Rates, Spending, spent_usd
 from pipeline.search.driver.live import LiveSearch
 from pipeline.search.driver.ray_auth import close_own_ray, cluster_address
 from pipeline.search.driver.reporter import Reporter
-from pipeline.search.study.ledger import Ledger, database, sqlite
+from pipeline.search.study.identity import searches, shared_studies, study_key
+from pipeline.search.study.kept import Other, others
+from pipeline.search.study.ledger import Ledger, sqlite
 from pipeline.search.study.lock import alone_by_database, alone_by_file
 from pipeline.search.trial.latency import table_of_study
 from pipeline.search.trial.store import Store
@@ -45,29 +42,6 @@ from tatsnet.timing.latency_model import LatencyTable, dense_ms
 SUMMED = ("iterations", "device_hours", "cpu_seconds", "gpu_seconds", "usd")
 RECORDED = ("device", "runtime", "threads", "size")
 """What a run and `search/trials.json` say of a table of latencies."""
-
-
-def study_key(root: Path, params: Params) -> str:
-    """The study that these parameters, photos, weights and code belong to; more trials continue the same one."""
-    search = params.search
-    again = "run the stages before search again: dvc repro search"
-    parts = {
-        "variants": search.variants,
-        "schedule": search.schedule,
-        "method": search.method,
-        "space": search.space,
-        "suggestions": search.suggestions,
-        "objectives": search.objectives,
-        "latency": search.latency if "latency" in search.objectives else None,
-        "seed": search.seed,
-        "network": params.network,
-        "train": params.train,
-        "photos": read_json(root / CLEAN / "manifest.json", again)["dataset_sha256"],
-        "eval": params.eval,
-        "warm": sha256_file(root / SUPERNET / WEIGHTS),
-        "code": code_version(*(["runtimes"] if "latency" in search.objectives else [])),
-    }
-    return key_of(parts)
 
 
 def latency_table(context: Context, state: Path) -> LatencyTable | None:
@@ -143,9 +117,9 @@ def open_ledger(context: Context, study: str, state: Path) -> Iterator[Ledger]:
     Raises:
         UserError: it cannot be opened, or another search holds it.
     """
-    url = os.environ.get("TATSNET_STUDY")
-    storage = database(url) if url else sqlite(state / "study.db")
-    with alone_by_database(storage, study) if url else alone_by_file(state / "study.lock") as still_alone:
+    shared = shared_studies()
+    storage = shared or sqlite(state / "study.db")
+    with alone_by_database(storage, study) if shared else alone_by_file(state / "study.lock") as still_alone:
         yield Ledger(storage, study, context.params.search, still_alone)
 
 
@@ -160,10 +134,29 @@ def open_store(study: str, state: Path) -> Store:
 def work(context: Context) -> None:
     """Search, then hand over what was found."""
     close_own_ray()
-    study = study_key(context.root, context.params)
-    state = home(context.root) / STATE / "search" / study
+    key, place = study_key(context.root, context.params), searches(context.root)
+    study = key.name(place)
+    state = place / study
+    shared = shared_studies()
     with open_ledger(context, study, state) as ledger:
+        if not ledger.done:
+            tell_others(others(key, place, shared))
+        key.mark(shared or sqlite(state / "study.db"), study)
+        if study != key.own:
+            context.run.tags({"study.kept": study, "study.code_now": key.code})
+            say(f"search  goes on with study {study[:8]}, which began with other code (keep-study)")
         search(context, ledger, study, state)
+
+
+def tell_others(found: Sequence[Other]) -> None:
+    """Say that a study of these parameters exists with other code, before another begins."""
+    if found and found[0].finished:
+        best = found[0]
+        say(
+            f"search  begins a new study: the code has changed. Study {best.name[:8]} has the same parameters and "
+            f"{count(best.finished, 'finished trial')}; to go on with it, stop this and run "
+            "`python -m pipeline keep-study`"
+        )
 
 
 def search(context: Context, ledger: Ledger, study: str, state: Path) -> None:
@@ -216,7 +209,7 @@ STAGE = Stage(
     upstream=("degrade", "pretrain"),
     sections=lambda params: {"search": params.search, "network": params.network, "train": params.train},
     work=work,
-    key=study_key,
+    key=lambda root, params: study_key(root, params).name(searches(root)),
 )
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from pipeline.common.layout import CLEAN, FIGURES, SUPERNET, TRIALS, TRIALS_FILE, WEIGHTS
+from pipeline.search.study.identity import study_key
 from pipeline.search.study.ledger import Ledger
 from pipeline.search.trial.store import Store
 from pipeline.stages import degrade
-from pipeline.stages.search import collect, latency_table, make_job, study_key
+from pipeline.stages.search import collect, latency_table, make_job
 from tatsnet.method.checkpoint import save_dense
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.supernet import SuperNetwork
@@ -51,7 +52,7 @@ def put_network(root: Path, seed: int) -> None:
 
 
 def key(root: Path, changes: dict[str, Any] | None = None) -> str:
-    return study_key(root, context(root, changes).params)
+    return study_key(root, context(root, changes).params).own
 
 
 class TestStudy:
