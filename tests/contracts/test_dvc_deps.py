@@ -25,7 +25,7 @@ def stages(root: Path) -> dict[str, Any]:
     return found
 
 
-STAGES = ("download", "degrade", "pretrain", "search", "select", "finetune", "extract", "benchmark")
+STAGES = ("photos", "download", "degrade", "pretrain", "search", "select", "finetune", "extract", "benchmark")
 
 
 def test_a_person_can_read_it(root: Path, stages: dict[str, Any]) -> None:
@@ -60,7 +60,7 @@ def test_a_comment_in_what_decides_nothing_runs_nothing(stage: str, changed: str
         ("tatsnet/method/gates.py", {"pretrain", "search", "finetune", "extract", "benchmark"}),
         ("pipeline/search/study/pareto.py", {"search", "select", "extract"}),
         ("tatsnet/pruned/network.py", {"search", "extract", "benchmark"}),
-        ("pipeline/sources/folder.py", {"download"}),
+        ("pipeline/sources/folder.py", {"photos", "download"}),
     ],
 )
 def test_a_change_runs_the_stages_whose_result_it_may_change(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -88,6 +89,18 @@ def test_every_turn_of_a_trial_is_one_line(capsys: pytest.CaptureFixture[str]) -
     assert "trial 0 finished  25.50 dB, FLOPs 25.0% (M = 1), FLOPs 12.5% (M = 27), 50 % shared" in ended
     assert "[1/3 trials done, about " in ended
     assert ended.endswith(" left]")
+
+
+@pytest.mark.parametrize(
+    ("reached", "had_ended", "said"),
+    [(0, False, "trial 0 starts: "), (30, False, "goes on from iteration 30: "), (0, True, "had ended when")],
+)
+def test_what_is_said_of_a_trial_that_is_met_is_true(
+    capsys: pytest.CaptureFixture[str], reached: int, had_ended: bool, said: str
+) -> None:
+    ledger = make_ledger()
+    reporter_of(ledger).started(replace(asked_of(ledger), reached=reached, had_ended=had_ended))
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("figures", [{}, record(19.0)], ids=["without figures", "with figures"])
