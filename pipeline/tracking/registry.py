@@ -8,7 +8,6 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +16,10 @@ import numpy as np
 
 from pipeline.tracking.api import Version
 from pipeline.tracking.portable_model import forget_folders
+from pipeline.tracking.requirements import requirements
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
-
-_NEEDS = ("mlflow", "numba", "numpy", "opencv-python-headless", "pillow", "safetensors", "tifffile", "torch")
-"""What the library imports to restore photos; tests/slow/test_registry.py loads a model with these alone."""
 
 _SLIDERS = ("deblur", "denoise", "dejpeg")
 _EXAMPLE_SIDE = 16
@@ -85,17 +82,18 @@ def find_version(client: MlflowClient, name: str, which: str) -> Version | None:
 def _save(model: Path, folder: Path) -> None:
     import mlflow.pyfunc
 
+    library, serving = _library(), Path(__file__).with_name("serving.py")
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # a line for each example that it looks at
     # MLflow's advice on type hints is for models that take lists; it passes by a filter, so it is recorded and dropped.
     with warnings.catch_warnings(record=True):
         mlflow.pyfunc.save_model(
             path=str(model),
-            python_model=str(Path(__file__).with_name("serving.py")),
+            python_model=str(serving),
             artifacts={"network": str(folder.resolve())},
-            code_paths=[_library()],
+            code_paths=[str(library)],
             signature=_signature(),
             input_example=_example(),
-            pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in _NEEDS],
+            pip_requirements=requirements(library, serving),
         )
 
 
@@ -120,11 +118,11 @@ def _example() -> Any:
     return pd.DataFrame([{"image": photo, "deblur": 0.5, "denoise": 0.3, "dejpeg": 0.0}])
 
 
-def _library() -> str:
+def _library() -> Path:
     spec = find_spec("tatsnet")
     if spec is None or spec.origin is None:
         raise FileNotFoundError("the package tatsnet is not installed: run pip install -e .")
-    return str(Path(spec.origin).parent)
+    return Path(spec.origin).parent
 
 
 def _ensure_name(client: MlflowClient, name: str) -> None:
