@@ -85,7 +85,7 @@ def register(root: Path, aliases: list[str], **changes: Any) -> Registered:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = tmp_path_factory.mktemp("project")
-    tiny_profile(root / "params.yaml")
+    tiny_profile(root / "params.yaml", {"search.control": {"gain": 0.3, "off_rms": 5.0}})
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         extract(frozen_network(4), root / "net")
