@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def page(metrics: Metrics, pictures: Pictures, sheet: bytes, plots: Mapping[str,
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         metrics=metrics,
         lead=lead,
-        alive=[(pick, _answers(pick)) for pick in metrics.picks],
+        alive=[(pick, names, _answers(pick)) for pick, names in _networks(metrics.picks)],
         photos=_photos(pictures),
         pictures=pictures,
         sheet=Picture(light=_uri(sheet, "image/jpeg"), alt=_sheet_alt(pictures)),
@@ -102,6 +102,17 @@ def _plot(files: tuple[bytes, bytes], alt: str) -> Picture:
 
 def _uri(data: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _networks(picks: Sequence[NetworkFigures]) -> list[tuple[NetworkFigures, str]]:
+    """Each network once, with the names of all rules that picked it."""
+    names: dict[int | str, list[str]] = {}
+    first: dict[int | str, NetworkFigures] = {}
+    for pick in picks:
+        network = pick.name if pick.trial is None else pick.trial
+        first.setdefault(network, pick)
+        names.setdefault(network, []).append(pick.name)
+    return [(pick, ", ".join(names[network])) for network, pick in first.items()]
 
 
 def _answers(pick: NetworkFigures) -> str:

@@ -139,3 +139,11 @@ def test_little_is_enough() -> None:
 )
 def test_duration(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
+
+
+def test_a_network_that_several_rules_picked_has_one_card() -> None:
+    made = metrics()
+    knee = made.picks[0]
+    shown = parsed(dataclasses.replace(made, picks=(knee, dataclasses.replace(knee, name="under-15"))))
+    assert len([one for one in shown.all("div") if one.get("class") == "card"]) == 1
+    assert "knee, under-15" in shown.text
