@@ -15,7 +15,7 @@ from typing import NoReturn
 from tatsnet import __version__
 from tatsnet.cli.errors import shown, told
 from tatsnet.cli.model_options import add_extract, add_models
-from tatsnet.cli.photo_options import RUNTIMES, add_model, add_photo, add_restore, restoration_level
+from tatsnet.cli.photo_options import RUNTIMES, add_demo, add_model, add_photo, add_restore, restoration_level
 from tatsnet.cli.train_options import add_train
 from tatsnet.system.allocator import keep_freed_memory
 from tatsnet.system.cpus import usable_cpus
@@ -120,6 +120,10 @@ def _run(args: argparse.Namespace) -> int:
                 runtime=args.runtime,
             )
             return restore(restoration)
+        case "demo":
+            from tatsnet.cli.demo import demo
+
+            demo(args.photo, args.model, args.runtime, args.port, open_browser=not args.no_browser)
         case "effects":
             from tatsnet.cli.effects import effects
 
@@ -177,6 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tatsnet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     add_restore(commands)
+    add_demo(commands)
     _add_effects(commands)
     _add_export(commands)
     _add_flops(commands)

@@ -1,4 +1,4 @@
-"""The arguments of `tatsnet restore`, and what all commands on photos share."""
+"""The arguments of `tatsnet restore` and `tatsnet demo`, and what all commands on photos share."""
 
 from __future__ import annotations
 
@@ -40,6 +40,23 @@ def add_restore(commands: Any) -> None:
     add_model(parser)
 
 
+def add_demo(commands: Any) -> None:
+    """Add `demo`."""
+    parser = commands.add_parser(
+        "demo",
+        help="a page with three sliders and the photo",
+        description=(
+            "Open a page in the browser with a photo and three sliders; the restored photo follows them. The page is "
+            "served by this computer for itself alone, and nothing is stored. End it with Ctrl+C."
+        ),
+        epilog="example: tatsnet demo photo.jpg",
+    )
+    parser.add_argument("photo", type=Path, nargs="?", help="to begin with (default: a sample)")
+    parser.add_argument("--port", type=_port, default=0, metavar="N", help="(default: any that is free)")
+    parser.add_argument("--no-browser", action="store_true", help="print the link only")
+    add_model(parser)
+
+
 def add_photo(parser: argparse.ArgumentParser) -> None:
     """Add the one photo that a command is about."""
     parser.add_argument("photo", type=Path, help="JPEG, PNG, TIFF or WebP")
@@ -62,3 +79,9 @@ def restoration_level(text: str) -> float:
     if not 0 <= level <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return level
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)

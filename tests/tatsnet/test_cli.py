@@ -137,7 +137,7 @@ def test_the_file_that_is_blamed(error: OSError, place: Path | None, message: st
     assert explain(error, place) == message
 
 
-@pytest.mark.parametrize("command", ["restore", "effects", "export", "flops", "bench"])
+@pytest.mark.parametrize("command", ["restore", "demo", "effects", "export", "flops", "bench"])
 def test_each_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert f"example: tatsnet {command}" in printed(capsys, command, "--help")
 
