@@ -78,6 +78,10 @@ class Restorer:
             raise ValueError(f"cannot load the network in {folder}: {error}") from error
         return Restorer(ExtractedNetwork(parts, runtime=pick(runtime, device, threads, parts.dtype, precision)))
 
+    def in_strips(self, strip_bytes: float) -> Restorer:
+        """The same network at work in strips of another size: see the class."""
+        return Restorer(self._network, strip_bytes)
+
     @property
     def runtime(self) -> str:
         """The name of what runs the network: `numba`, `openvino`, `onnxruntime` or `torch`."""

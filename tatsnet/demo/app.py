@@ -34,6 +34,10 @@ PAGE = Path(__file__).parent / "page"
 SAMPLE = PAGE / "sample.jpg"
 MEDIA = {"JPEG": "image/jpeg", "PNG": "image/png", "TIFF": "image/tiff", "WEBP": "image/webp"}
 
+STRIP_BYTES = 2**29
+"""Of a strip of a large photo: restoring one that nobody waits for any more ends with its strip. Smaller ones cost
+time, since the rows around each are computed again."""
+
 T = TypeVar("T")
 
 
@@ -56,7 +60,7 @@ class Demo:
         dense_seconds: Callable[[int, int], float],
         limits: Limits | None = None,
     ) -> None:
-        self._restorer, self._network, self._first = restorer, network, first
+        self._restorer, self._network, self._first = restorer.in_strips(STRIP_BYTES), network, first
         self._dense_seconds, self._limits = dense_seconds, limits or Limits()
         self._sessions, self._pace = Sessions(), Pace()
         self._quick = ThreadPoolExecutor(1, "preview")
@@ -127,7 +131,8 @@ class Demo:
                 return picture.shown(picture.photo.rgb_HWC, lossless=True)
             return picture.shown(picture.scaled(SIZES[0]), lossless=False)
 
-        data, media = await self._run(self._quick, work)
+        full = request.query_params.get("size") == "full"
+        data, media = await self._run(self._slow if full else self._quick, work)
         return Response(data, media_type=media)
 
     async def _preview(self, request: Request) -> Response:
@@ -155,6 +160,8 @@ class Demo:
         session, picture, task = self._session(request.path_params["session"]), self._picture(request), _task(request)
         serial = _serial(request)
         session.enter(kind, serial)
+        if kind == "preview":
+            session.enter("full", serial)  # the sliders move: the full size of where they were is not wanted
 
         def work() -> tuple[bytes, str, float]:
             session.check(kind, serial)

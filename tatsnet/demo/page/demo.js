@@ -2,7 +2,8 @@
 
 const AXES = ["deblur", "denoise", "dejpeg"];
 const PREVIEW = 640;
-const REST_MS = 250; // the sliders have come to rest: the sharp preview and the full size are asked for
+const REST_MS = 250; // the sliders have come to rest: the sharp preview is asked for
+const FULL_MS = 500; // from there on: the full size, which takes the processor from further previews
 const KEPT_TIMES = 200;
 
 const at = (id) => document.getElementById(id);
@@ -104,6 +105,7 @@ async function rest() {
   full = new AbortController();
   const { signal } = full, photo = state.photo;
   await preview(PREVIEW);
+  await new Promise((done) => setTimeout(done, FULL_MS));
   if (signal.aborted) return;
   try {
     at("status").textContent = "full size is being restored";

@@ -182,7 +182,8 @@ def test_a_request_is_stale_once_a_newer_one_of_its_kind_has_come(client: Client
         one.check("preview", 1)
     assert client("GET", f"{session}/preview", serial=9)[0] == 200
     assert client("GET", f"{session}/preview", serial=8)[0] == 409
-    assert client("GET", f"{session}/full", serial=8)[0] == 200
+    assert client("GET", f"{session}/full", serial=8)[0] == 409
+    assert client("GET", f"{session}/full", serial=10)[0] == 200
 
 
 def test_the_longest_unused_tabs_go_first() -> None:
