@@ -5,7 +5,7 @@ Shapes: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +78,10 @@ class Restorer:
             raise ValueError(f"cannot load the network in {folder}: {error}") from error
         return Restorer(ExtractedNetwork(parts, runtime=pick(runtime, device, threads, parts.dtype, precision)))
 
+    def in_strips(self, strip_bytes: float) -> Restorer:
+        """The same network at work in strips of another size: see the class."""
+        return Restorer(self._network, strip_bytes)
+
     @property
     def runtime(self) -> str:
         """The name of what runs the network: `numba`, `openvino`, `onnxruntime` or `torch`."""
@@ -140,11 +144,16 @@ class Restorer:
         """
         self._network.prepare(tasks)
 
-    def restore(self, rgb_HWC: Picture, task: Sequence[float]) -> Pixels:
+    def restore(self, rgb_HWC: Picture, task: Sequence[float], report: Callable[[float], None] | None = None) -> Pixels:
         """One effect of one image: `encode`, then `effect`, compiled; floats in [0, 1], H x W x 3.
 
         A large image is restored strip by strip, each with as many rows around it as its own depend on, so that beside
         the image and its restoration little memory is held.
+
+        Args:
+            rgb_HWC: see `encode`.
+            task: see `effect`.
+            report: told, before each strip, the share of the rows that is done; what it raises ends the work.
 
         Raises:
             ValueError: as of both; a wrong task is found before any work.
@@ -161,6 +170,8 @@ class Restorer:
         self.prepare([task])
         restored_HWC = np.empty((height, width, 3), np.float32)
         for top in range(0, height, strip):
+            if report is not None:
+                report(top / height)
             first, last = max(0, top - around), min(height, top + strip + around)
             done_HWC = self.effect(self.encode(rgb_HWC[first:last]), task)
             restored_HWC[top : top + strip] = done_HWC[top - first : top - first + strip]

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import io
 import logging
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -16,17 +15,16 @@ from typing import NoReturn
 from tatsnet import __version__
 from tatsnet.cli.errors import shown, told
 from tatsnet.cli.model_options import add_extract, add_models
+from tatsnet.cli.photo_options import RUNTIMES, add_demo, add_model, add_photo, add_restore, restoration_level
 from tatsnet.cli.train_options import add_train
 from tatsnet.system.allocator import keep_freed_memory
 from tatsnet.system.cpus import usable_cpus
 
 DEFAULT_LEVELS = (0.0, 0.5, 1.0)
 MOST_LEVELS = 6
-MODEL_HELP = "a shipped network, a folder, or models:/NAME@ALIAS (default: models/pruned/knee, or standard)"
 CLOSED_PIPE = 141
 """As a shell counts it: 128, and 13 for the signal."""
 
-RUNTIMES = ("auto", "numba", "openvino", "onnxruntime", "torch")
 GPU_RUNTIMES = ("cudagraph", "triton")
 
 
@@ -109,9 +107,23 @@ def _run(args: argparse.Namespace) -> int:
     """The commands' modules load PyTorch, so each is imported when it is wanted."""
     match args.command:
         case "restore":
+            from tatsnet.cli.restore import Wanted as Restoration
             from tatsnet.cli.restore import restore
 
-            restore(args.photo, (args.deblur, args.denoise, args.dejpeg), args.output, args.model, args.runtime)
+            restoration = Restoration(
+                sources=tuple(args.photos),
+                task=(args.deblur, args.denoise, args.dejpeg),
+                output=args.output,
+                suffix=f".{args.format}" if args.format else None,
+                compare=args.compare,
+                model=args.model,
+                runtime=args.runtime,
+            )
+            return restore(restoration)
+        case "demo":
+            from tatsnet.cli.demo import demo
+
+            demo(args.photo, args.model, args.runtime, args.port, open_browser=not args.no_browser)
         case "effects":
             from tatsnet.cli.effects import effects
 
@@ -168,7 +180,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"tatsnet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    _add_restore(commands)
+    add_restore(commands)
+    add_demo(commands)
     _add_effects(commands)
     _add_export(commands)
     _add_flops(commands)
@@ -177,20 +190,6 @@ def _parser() -> argparse.ArgumentParser:
     add_extract(commands)
     add_models(commands)
     return parser
-
-
-def _add_restore(commands: argparse._SubParsersAction[_Parser]) -> None:
-    parser = commands.add_parser(
-        "restore",
-        help="restore one photo",
-        description="Restore one photo. Each level is from 0 (leave alone) to 1 (as much as there is).",
-        epilog="example: tatsnet restore photo.jpg --deblur 0.5 --denoise 0.3 --dejpeg 0 -o out.png",
-    )
-    _add_photo(parser)
-    for axis, what in (("deblur", "sharpen"), ("denoise", "remove noise"), ("dejpeg", "remove JPEG blocks")):
-        parser.add_argument(f"--{axis}", type=_level, default=0.0, metavar="LEVEL", help=f"{what}: 0 to 1 (default: 0)")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".jpg, .png, .tif or .webp")
-    _add_model(parser)
 
 
 def _add_effects(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -203,12 +202,12 @@ def _add_effects(commands: argparse._SubParsersAction[_Parser]) -> None:
         ),
         epilog="example: tatsnet effects photo.jpg -o effects --levels 0,0.5,1",
     )
-    _add_photo(parser)
+    add_photo(parser)
     parser.add_argument(
         "--levels", type=_levels, default=DEFAULT_LEVELS, metavar="A,B,...", help="on each axis (default: 0,0.5,1)"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="made if it is missing")
-    _add_model(parser)
+    add_model(parser)
 
 
 def _add_export(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -303,29 +302,8 @@ def _threads(text: str) -> tuple[int, ...]:
     return tuple(sorted(set(counts)))
 
 
-def _add_photo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("photo", type=Path, help="JPEG, PNG, TIFF or WebP")
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, metavar="DIR", help=MODEL_HELP)
-    parser.add_argument(
-        "--runtime", choices=RUNTIMES, default="auto", help="what runs the network (default: the fastest installed)"
-    )
-
-
-def _level(text: str) -> float:
-    try:
-        level = float(text)
-    except ValueError:
-        level = math.nan
-    if not 0 <= level <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return level
-
-
 def _levels(text: str) -> tuple[float, ...]:
-    levels = tuple(sorted({_level(part) for part in text.split(",")}))
+    levels = tuple(sorted({restoration_level(part) for part in text.split(",")}))
     if len(levels) > MOST_LEVELS:
         raise argparse.ArgumentTypeError(f"{len(levels)} levels make {len(levels) ** 3} effects; give {MOST_LEVELS}")
     return levels

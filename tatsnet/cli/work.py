@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,10 @@ from tatsnet.restorer import Restorer
 from tatsnet.shipped import DEFAULT, shipped
 
 DEFAULT_MODEL = Path("models/pruned/knee")
+
+COMPILING = "compiling the kernels for this processor; once done they are kept, and the next start is quick"
+COMPILING_AFTER = 3.0
+"""Seconds: with kernels that are compiled already, a network is loaded sooner."""
 
 
 @contextmanager
@@ -48,8 +53,21 @@ def load_model(folder: Path | None, runtime: str) -> Restorer:
         wanted = shipped()[str(wanted)]
     elif folder is None:
         say(f"network: {wanted}")
-    with user_errors(wanted):
+    with user_errors(wanted), told_if_slow(COMPILING, COMPILING_AFTER):
         return Restorer.load(model_folder(wanted), runtime=runtime)
+
+
+@contextmanager
+def told_if_slow(note: str, seconds: float) -> Iterator[None]:
+    """Print a note on the screen if the block takes longer than so many seconds; none where stderr is a file."""
+    timer = threading.Timer(seconds, say, [note])
+    timer.daemon = True
+    if sys.stderr.isatty():
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def open_photo(path: Path) -> Photo:

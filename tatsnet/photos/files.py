@@ -33,6 +33,8 @@ __all__ = [
     "check_space",
     "list_images",
     "losses",
+    "photo_bytes",
+    "photo_from_bytes",
     "read_photo",
     "to_uint8",
     "write_photo",
@@ -41,7 +43,7 @@ __all__ = [
 Pixels: TypeAlias = npt.NDArray[np.float32]
 
 _DEEP_FORMATS = ("PNG", "TIFF")
-_MOST_BYTES, _PART_BYTES = 4 * 2**30, 2**24
+_MOST_BYTES, _PART_BYTES, _HEAD_BYTES = 4 * 2**30, 2**24, 12
 _HEADS = (b"II", b"MM", b"FUJIFILM")
 
 
@@ -77,7 +79,21 @@ def read_photo(path: str | Path) -> Photo:
             refused, has more than `MAX_PIXELS` pixels, or there is too little memory for it.
     """
     path = Path(path)
-    data = _read_bytes(path)
+    return photo_from_bytes(_read_bytes(path), path)
+
+
+def photo_from_bytes(data: bytes, name: str | Path) -> Photo:
+    """`read_photo` of a file that is in memory.
+
+    Args:
+        data: the file.
+        name: for messages, and to know a raw file by its suffix.
+
+    Raises:
+        PhotoError: as `read_photo`.
+    """
+    path = Path(name)
+    _check_head(data[:_HEAD_BYTES], path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -150,9 +166,23 @@ def write_photo(path: str | Path, photo: Photo, rgb_HWC: Pixels) -> None:
     """
     path = Path(path)
     check_output(path, photo)
+    write_target(path, photo_bytes(path, photo, rgb_HWC))
+
+
+def photo_bytes(name: str | Path, photo: Photo, rgb_HWC: Pixels) -> bytes:
+    """The file that `write_photo` writes.
+
+    Args:
+        name: its suffix chooses the format; one of `FORMATS` that can hold the photo's transparency.
+        photo, rgb_HWC: as of `write_photo`.
+
+    Raises:
+        PhotoError: pixels of another shape or not finite, or that the format cannot hold.
+    """
+    path = Path(name)
     if rgb_HWC.shape != photo.rgb_HWC.shape:
         raise PhotoError(f"{path}: the pixels have the shape {rgb_HWC.shape}, the photo {photo.rgb_HWC.shape}")
-    write_target(path, _encode(path, photo, rgb_HWC))
+    return _encode(path, photo, rgb_HWC)
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -172,13 +202,8 @@ def list_images(folder: str | Path) -> list[Path]:
 def _read_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            head = file.read(12)
-            if not head:
-                raise PhotoError(f"{path}: the file is empty; copy or export it again")
-            if path.suffix.lower() in RAW_SUFFIXES and (head.startswith(_HEADS) or not _is_known(head)):
-                raise PhotoError(f"{path}: {RAW}")
-            if not _is_known(head):
-                raise PhotoError(f"{path}: not a JPEG, PNG, TIFF or WebP image; convert it to one of them")
+            head = file.read(_HEAD_BYTES)
+            _check_head(head, path)
             length = path.stat().st_size
             check_memory(length, f"a file of {length / 1e6:.0f} MB")
             parts, read = [head], 0
@@ -200,6 +225,16 @@ def _read_bytes(path: Path) -> bytes:
         if isinstance(error, PhotoError):
             raise
         raise PhotoError(f"{str(path)!r}: no file can have this name ({error}); check the name") from error
+
+
+def _check_head(head: bytes, path: Path) -> None:
+    """Refuse a file that is no image by its first bytes."""
+    if not head:
+        raise PhotoError(f"{path}: the file is empty; copy or export it again")
+    if path.suffix.lower() in RAW_SUFFIXES and (head.startswith(_HEADS) or not _is_known(head)):
+        raise PhotoError(f"{path}: {RAW}")
+    if not _is_known(head):
+        raise PhotoError(f"{path}: not a JPEG, PNG, TIFF or WebP image; convert it to one of them")
 
 
 def _is_known(head: bytes) -> bool:

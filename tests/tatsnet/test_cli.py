@@ -137,7 +137,7 @@ def test_the_file_that_is_blamed(error: OSError, place: Path | None, message: st
     assert explain(error, place) == message
 
 
-@pytest.mark.parametrize("command", ["restore", "effects", "export", "flops", "bench"])
+@pytest.mark.parametrize("command", ["restore", "demo", "effects", "export", "flops", "bench"])
 def test_each_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert f"example: tatsnet {command}" in printed(capsys, command, "--help")
 
@@ -243,14 +243,13 @@ def test_the_detail_lies_where_the_photo_has_most() -> None:
     assert (right - left, bottom - top) == (CELL, CELL)
 
 
-def test_without_a_model_the_way_to_one_is_named(
+def test_without_a_model_the_shipped_one_restores_and_is_named(
     capsys: pytest.CaptureFixture[str], photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    message = refused(capsys, "restore", photo, "-o", "out.png")
-    assert "make repro" in message
-    assert "--model" in message
-    assert not (tmp_path / "out.png").exists()
+    assert main(["restore", str(photo), "-o", "out.png"]) == 0
+    assert "network: standard" in capsys.readouterr().err
+    assert (tmp_path / "out.png").is_file()
 
 
 def test_the_pipelines_pick_is_the_default(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

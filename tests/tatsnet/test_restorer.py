@@ -288,3 +288,26 @@ def test_a_lower_precision_is_asked_for_at_loading_and_stays_within_its_bound(fo
     exact = Restorer.load(folder).restore(rgb_HWC, task)
     rough = Restorer.load(folder, runtime="torch", precision=torch.bfloat16).restore(rgb_HWC, task)
     assert 0 < np.abs(rough - exact).max() <= BOUNDS[torch.bfloat16]
+
+
+def test_the_work_is_told_and_can_be_ended_between_strips(tmp_path: Path) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(share: float) -> None:
+        told.append(share)
+        if share > 0.3:
+            raise Enough
+
+    told: list[float] = []
+    restorer = Restorer.load(extract(frozen_network(4), tmp_path / "net").folder)
+    photo_HWC = np.random.default_rng(0).random((700, 20, 3), np.float32)
+    expected_HWC = restorer.restore(photo_HWC, (0.2, 0.4, 0.6))
+    strips = restorer.in_strips(1)
+    assert np.array_equal(strips.restore(photo_HWC, (0.2, 0.4, 0.6), told.append), expected_HWC)
+    assert told == sorted(set(told))
+    assert len(told) > 3
+    told.clear()
+    with pytest.raises(Enough):
+        strips.restore(photo_HWC, (0.2, 0.4, 0.6), stop)
+    assert told[-2] <= 0.3 < told[-1] < 0.9

@@ -1,0 +1,146 @@
+"""The demo's page in a real browser, served by the real command with the shipped network."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tatsnet.cli import main
+from tatsnet.demo.app import SAMPLE
+from tests.slow.browsers import REPOSITORY, chromium
+
+FULL = "() => document.getElementById('after').dataset.kind === 'full'"
+PIXELS = """id => {
+  const image = document.getElementById(id), canvas = document.createElement('canvas');
+  canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+  const drawing = canvas.getContext('2d');
+  drawing.drawImage(image, 0, 0);
+  return [canvas.height, canvas.width, ...drawing.getImageData(0, 0, canvas.width, canvas.height).data];
+}"""
+
+
+@pytest.fixture(scope="module")
+def link() -> Iterator[str]:
+    command = [sys.executable, "-m", "tatsnet.cli", "demo", "--no-browser"]
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, cwd=REPOSITORY / "tests") as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[0]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) in (0, 130, -signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Any, link: str) -> Iterator[Any]:
+    page = browser.new_page(viewport={"width": 1200, "height": 900}, accept_downloads=True)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(link)
+    page.wait_for_function(FULL, timeout=60_000)
+    yield page
+    page.close()
+    assert not problems
+
+
+def seen(page: Any, image: str) -> Any:
+    height, width, *values = page.evaluate(PIXELS, image)
+    return np.array(values, np.int16).reshape(height, width, 4)[..., :3]
+
+
+def put(page: Any, axis: str, keys: int) -> None:
+    """Move a slider with the keyboard alone, a tenth at a time."""
+    page.focus(f"#{axis}")
+    for _ in range(keys):
+        page.keyboard.press("PageUp")
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+class TestPage:
+    def test_the_picture_follows_the_slider_and_is_what_restore_gives(self, page: Any, tmp_path: Path) -> None:
+        at_rest = seen(page, "after")
+        put(page, "denoise", 4)
+        page.wait_for_function("() => document.getElementById('after').dataset.kind === 'preview'")
+        page.wait_for_function(FULL, timeout=60_000)
+        assert page.input_value("#denoise") == "0.4"
+        out = tmp_path / "out.png"
+        assert main(["restore", str(SAMPLE), "--denoise", "0.4", "-o", str(out), "--model", "standard"]) == 0
+        shown, expected = seen(page, "after"), np.asarray(Image.open(out), np.int16)
+        assert np.array_equal(shown, expected)
+        assert np.abs(shown - at_rest).mean() > 1
+        assert np.array_equal(seen(page, "before"), np.asarray(Image.open(SAMPLE), np.int16))
+
+    def test_the_download_is_the_same_file(self, page: Any, tmp_path: Path) -> None:
+        put(page, "dejpeg", 3)
+        with page.expect_download() as waiting:
+            page.click("#download")
+        waiting.value.save_as(tmp_path / "got.png")
+        assert waiting.value.suggested_filename == "sample-restored.png"
+        out = tmp_path / "out.png"
+        assert main(["restore", str(SAMPLE), "--dejpeg", "0.3", "-o", str(out), "--model", "standard"]) == 0
+        assert (tmp_path / "got.png").read_bytes() == out.read_bytes()
+
+    def test_a_photo_that_is_none_gets_a_message_and_the_next_one_is_shown(self, page: Any) -> None:
+        page.set_input_files("#file", {"name": "p.png", "mimeType": "image/png", "buffer": b"nothing"})
+        page.wait_for_selector("#error:not([hidden])")
+        assert "not a JPEG" in page.inner_text("#error")
+        buffer = io.BytesIO()
+        Image.new("RGB", (40, 30), (200, 10, 10)).save(buffer, "PNG")
+        page.set_input_files("#file", {"name": "q.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
+        page.wait_for_function("() => document.getElementById('after').naturalWidth === 40")
+        assert not page.is_visible("#error")
+        assert page.title().startswith("q.png")
+
+    def test_auto_moves_the_sliders_and_says_why(self, page: Any) -> None:
+        page.click("#auto")
+        page.wait_for_function("() => document.getElementById('found').textContent.startsWith('Estimated')")
+        assert float(page.input_value("#denoise")) > 0.1
+
+    def test_the_sheet_has_27_effects_that_can_be_taken(self, page: Any) -> None:
+        page.click("#draw-sheet")
+        ready = "() => [...document.querySelectorAll('#effects img')].filter(image => image.naturalWidth).length === 27"
+        page.wait_for_function(ready, timeout=100_000)
+        page.locator("#effects button").nth(26).click()
+        assert [page.input_value(f"#{axis}") for axis in ("deblur", "denoise", "dejpeg")] == ["1", "1", "1"]
+
+    def test_the_divider_and_the_zoom(self, page: Any) -> None:
+        cut = "() => document.getElementById('after').style.clipPath"
+        middle = page.evaluate(cut)
+        page.focus("#divider")
+        page.keyboard.press("Home")
+        assert page.evaluate(cut) == "inset(0px 0px 0px 0%)" != middle
+        width = page.locator("#after").bounding_box()["width"]
+        page.focus("#view")
+        page.keyboard.press("+")
+        assert page.locator("#after").bounding_box()["width"] == pytest.approx(1.25 * width, rel=0.01)
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_on_a_phone_nothing_is_wider_than_the_screen(self, browser: Any, link: str, scheme: str) -> None:
+        page = browser.new_page(viewport={"width": 375, "height": 740}, color_scheme=scheme)
+        page.goto(link)
+        page.wait_for_function(FULL, timeout=60_000)
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 375
+        paper = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+        assert (paper == "rgb(27, 27, 29)") is (scheme == "dark")
+        names = page.evaluate(
+            "() => [...document.querySelectorAll('button, input, select')]"
+            ".filter(e => !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).length"
+        )
+        assert names == 0
+        page.close()
