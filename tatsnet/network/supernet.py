@@ -83,7 +83,8 @@ class SuperNetwork(nn.Module):
 
     def residual_scale(self, task_BD: Tensor) -> Tensor:
         """The global residual's scale by colour, B x 3."""
-        return residual_scale(task_BD, self.global_scale.weight, self.global_scale.bias, self.config.zero_task)
+        scale: Tensor = self.global_scale(task_BD)
+        return let_through(scale, task_BD, self.config.zero_task)
 
     def forward(
         self,
@@ -146,10 +147,9 @@ def dense_block(stream: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, 
     return torch.addcmul(stream, added, scale)
 
 
-def residual_scale(task_BD: Tensor, weight: Tensor, bias: Tensor, zero_task: ZeroTask) -> Tensor:
-    """Global scale of the residual (paper section 7.3), B x 3: 0 at task vector 0 where that is the identity."""
-    scale = F.linear(task_BD, weight, bias)
-    return scale * onset(task_BD) if zero_task == "identity" else scale
+def let_through(scale_BC: Tensor, task_BD: Tensor, zero_task: ZeroTask) -> Tensor:
+    """The residual's global scale (paper section 7.3), B x 3; 0 at task vector 0 where that is the identity."""
+    return scale_BC * onset(task_BD) if zero_task == "identity" else scale_BC
 
 
 def pad_even(image_BCHW: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from tatsnet.method.settings import GateRule
 from tatsnet.network.architecture import Architecture, Channels, Conv, Pattern, Role, canonical
 from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, split, travelling, with_scales
-from tatsnet.network.supernet import pad_even, residual_scale
+from tatsnet.network.supernet import let_through, pad_even
 from tatsnet.network.tasks import Task, check_task
 from tatsnet.pruned.bands import bytes_per_row, hidden_planes, in_bands, reach, rows_within
 from tatsnet.pruned.section_cache import SectionCache
@@ -206,7 +206,7 @@ class ExtractedNetwork:
         task_D = torch.tensor(task, dtype=self.dtype, device=self.device)
         state = self._run(section, self._specific_convs, wanted.pattern, self._incoming, encoded.state, task_D)
         weight, bias = self._global_scale
-        scale = residual_scale(task_D, weight, bias, self.architecture.network.zero_task)
+        scale = let_through(weight @ task_D + bias, task_D, self.architecture.network.zero_task)
         restored = self.runtime.add_scaled(state.image_BCHW, scale, state.hidden_BCHW)
         return restored[..., : encoded.height, : encoded.width]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from tatsnet.network.architecture import convolutions
 from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, with_scales
-from tatsnet.network.supernet import SuperNetwork, pad_even, residual_scale
+from tatsnet.network.supernet import SuperNetwork, let_through, pad_even
 from tatsnet.network.tasks import Task, check_task
 from tatsnet.runtimes.api import Compiled, Runtime
 from tatsnet.runtimes.torch.layers import start
@@ -66,5 +66,5 @@ class DenseRestorer:
         for task in map(check_task, tasks):
             task_D = image.new_tensor(task)
             hidden = self._section(task)(start(image), task_D).hidden_BCHW
-            scale = residual_scale(task_D, self._scale_weight, self._scale_bias, self._zero_task)
+            scale = let_through(self._scale_weight @ task_D + self._scale_bias, task_D, self._zero_task)
             yield self._runtime.add_scaled(image, scale, hidden)[..., :height, :width]

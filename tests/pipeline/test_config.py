@@ -269,7 +269,7 @@ def test_a_number_may_be_whole_where_decimals_are_allowed(tmp_path: Path) -> Non
         ("search.variants", "[]", "search.variants: must name at least one"),
         ("search.variants", "[TSNet, TSNet]", "search.variants: names one twice"),
         ("search.variants", "TSNet", "search.variants: must be a list"),
-        ("search.variants", "[TSNet]", "search.suggestions[0].variant: TA+TSNet is not among search.variants"),
+        ("search.variants", "[TSNet]", "search.suggestions[0].variant: TA+TSNet-m is not among search.variants"),
         ("search.trials", "0", "search.trials: must be at least 1"),
         ("search.seed", "-1", "search.seed: must be at least 0"),
         ("search.schedule.warmup", "0.9", "search.schedule: phases must grow"),
@@ -335,7 +335,7 @@ def test_an_unknown_key_gets_a_suggestion(tmp_path: Path, section: str, entry: s
     assert said in refusal(tmp_path, with_key(section, entry))
 
 
-@pytest.mark.parametrize("value", ["{variant: TA+TSNet, lambda1: 1.0, lambda2: 1.0e-2, gamma: 0.9}"])
+@pytest.mark.parametrize("value", ["{variant: TA+TSNet-m, lambda1: 1.0, lambda2: 1.0e-2, gamma: 0.9}"])
 def test_a_suggestion_must_lie_in_the_space(tmp_path: Path, value: str) -> None:
     text = QUICK.replace("  stopping:", f"    - {value}\n  stopping:")
     line = text.splitlines().index(f"    - {value}") + 1
