@@ -337,7 +337,7 @@ def test_an_unknown_key_gets_a_suggestion(tmp_path: Path, section: str, entry: s
 
 @pytest.mark.parametrize("value", ["{variant: TA+TSNet-m, lambda1: 1.0, lambda2: 1.0e-2, gamma: 0.9}"])
 def test_a_suggestion_must_lie_in_the_space(tmp_path: Path, value: str) -> None:
-    text = QUICK.replace("  stopping:", f"    - {value}\n  stopping:")
+    text = QUICK.replace("  control:", f"    - {value}\n  control:")
     line = text.splitlines().index(f"    - {value}") + 1
     count = len(YAML(typ="safe").load(QUICK)["search"]["suggestions"])
     said = refusal(tmp_path, text)

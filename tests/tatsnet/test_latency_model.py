@@ -100,7 +100,7 @@ def test_up_and_out_alone_have_a_time_of_their_own() -> None:
     convs = convolutions(NETWORK)
     assert section_ms(TABLE, plan_section(convs[-2:], uniform(4))) == 3.0
     assert section_ms(TABLE, plan_section(convs[-3:-2], uniform(4), (0, 1, 2, 3))) == 6.0 - 3.0
-    assert section_ms(TABLE, plan_section(convs[-3:], uniform(4))) == 6.0
+    assert section_ms(TABLE, plan_section(convs[-3:], uniform(4), (0, 1, 2, 3))) == 6.0
 
 
 @pytest.mark.parametrize("point", range(NETWORK.points))
