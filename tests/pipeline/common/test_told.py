@@ -73,6 +73,7 @@ COMMANDS: dict[str, Command] = {
     "pipeline warm-start": patched(pipeline_main, "_warm_start", lambda: pipeline_main.main(["warm-start", "x.json"])),
     "pipeline pick": patched(pipeline_main, "_pick", lambda: pipeline_main.main(["pick", "3"])),
     "pipeline promote": patched(pipeline_main, "_promote", lambda: pipeline_main.main(["promote", "a/1", "b"])),
+    "pipeline keep-study": patched(pipeline_main, "_keep_study", lambda: pipeline_main.main(["keep-study"])),
     "pipeline ui": patched(pipeline_main, "_ui", lambda: pipeline_main.main(["ui"])),
     "pipeline summary": patched(pipeline_main, "_summary", lambda: pipeline_main.main(["summary"])),
     "infra.bucket": patched(bucket, "_run", lambda: bucket.main(["s3://bucket/prefix"])),
