@@ -1,7 +1,7 @@
 """What groups of channels and tied sections cost in quality and gain in time: one table, same budget and seeds.
 
 Trains the same point of the search space from the same dense network for every choice, tunes it, and measures PSNR on
-the test crops, FLOPs, shared points, the sliders' responses, and the time per effect of the extracted network in turn
+the test crops, FLOPs, shared points, the sliders' gains, and the time per effect of the extracted network in turn
 with the dense one. Networks that already lie in the output folder are not trained again.
 """
 
@@ -34,7 +34,8 @@ from tatsnet.network.architecture import Architecture
 from tatsnet.network.flops import effect_cost
 from tatsnet.pruned.extraction import grid_tasks, slice_parts
 from tatsnet.pruned.network import ExtractedNetwork
-from tatsnet.quality.evaluation import EvalPhoto, oracle_psnr, response
+from tatsnet.quality.control import measure_control
+from tatsnet.quality.evaluation import EvalPhoto, oracle_psnr
 from tatsnet.runtimes import DenseRestorer, Runtime
 from tatsnet.runtimes.choose import available, pick
 from tatsnet.timing.measure import Work, measure, threads
@@ -80,7 +81,6 @@ def train(choice: Choice, params: Params, root: Path, tune: int) -> MaskedNetwor
 def figures(model: MaskedNetwork, photos: Sequence[EvalPhoto]) -> dict[str, Any]:
     """Quality on the test crops, and FLOPs as shares of dense."""
     found = model.architecture(grid_tasks())
-    answers = response(model, photos, CPU)
     return {
         "psnr_db": oracle_psnr(model, photos, CPU),
         "flops_m1": effect_cost(found, 256, 256, 1).ratio,
@@ -88,7 +88,7 @@ def figures(model: MaskedNetwork, photos: Sequence[EvalPhoto]) -> dict[str, Any]
         "shared_pct": found.shared_percent,
         "patterns": len(found.patterns),
         "one_stream": tied_sections(found),
-        "response": {axis: answer.range for axis, answer in answers.items()},
+        "gain_db": dict(measure_control(model, photos, CPU).gain_db),
     }
 
 
@@ -159,7 +159,7 @@ def table(rows: dict[str, Any], names: Sequence[str]) -> str:
         cells = [f"{lambda1:g}", str(group), "yes" if tied else "no", mean((r["psnr_db"] for r in part), 2)]
         cells += [mean((r[name] for r in part), 1, 100) for name in ("flops_m1", "flops_m27")]
         cells.append(mean((r["shared_pct"] for r in part), 0))
-        cells += [mean((r["response"][axis] for r in part), 1) for axis in ("deblur", "denoise", "dejpeg")]
+        cells += [mean((r["gain_db"][axis] for r in part), 2) for axis in ("deblur", "denoise", "dejpeg")]
         cells += [mean((r["speed"][name]["times"] for r in part), 1) for name in names]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
