@@ -33,12 +33,11 @@ from ray.tune.search.optuna import OptunaSearch
 from pipeline.config import Limits, Params, load
 from pipeline.search.driver.budget import Rates, Spending
 from pipeline.search.driver.ray_cluster import connect
+from pipeline.search.driver.reporter import Reporter
 from pipeline.search.driver.runner import LedgerSearcher, make_tuner
 from pipeline.search.study.ledger import Ledger, sqlite
 from pipeline.search.trial.store import Store
 from pipeline.search.trial.trainable import RUNGS
-from pipeline.stages.runner import Context
-from pipeline.stages.search import Reporter
 from pipeline.tracking import NullRun, NullTracker, open_tracker, stage_run
 from pipeline.tracking.keys import TRIAL_STAGE
 
@@ -95,9 +94,8 @@ def ours(params: Params, trials: int, place: Path, trainable: Trivial, mlflow: b
             ends.append(time.perf_counter() - began)
 
     def search(run: Any) -> None:
-        context = Context(root=place, params=replace(params, search=config), tracker=tracker, run=run)
-        observer = Watched(context, ledger, "study")
         spending = Spending(Rates.of(params.cost), Limits(hours=None, usd=None), 0.0)
+        observer = Watched(tracker, run, config, "study", ledger, spending)
         searcher = LedgerSearcher(config, ledger, Store(str(place / "store"), "study"), spending, observer)
         make_tuner(trainable, searcher, config.resources, place).fit()
 

@@ -40,8 +40,8 @@ def diverged(prepared: Path, root: Path, tmp_path_factory: pytest.TempPathFactor
     place = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("diverged") / "project"))
     changes = {
         "search.trials": 2,
-        "search.space.lambda1": {"low": 1e-3, "high": 1e39},
-        "search.suggestions": [suggested("TSNet", 1e39), suggested("TSNet", 1e-2), suggested("TA+TSNet", 1e-2)],
+        "search.space.lambda1": {"low": 1e-3, "high": 4e38},
+        "search.suggestions": [suggested("TSNet", 4e38), suggested("TSNet", 1e-2), suggested("TA+TSNet", 1e-2)],
     }
     tiny_profile(place / "params.yaml", FOLDER | changes)
     with searching(place, root) as search:
