@@ -130,6 +130,44 @@ class TestPage:
         page.keyboard.press("+")
         assert page.locator("#after").bounding_box()["width"] == pytest.approx(1.25 * width, rel=0.01)
 
+    def test_the_divider_is_drawn_and_can_be_dragged(self, page: Any) -> None:
+        view, place = page.locator("#view").bounding_box(), page.locator("#pictures").bounding_box()
+        line = page.locator("#handle").bounding_box()
+        middle = line["x"] + line["width"] / 2
+        assert middle == pytest.approx(view["x"] + view["width"] / 2, abs=1)
+        page.mouse.move(middle, view["y"] + 60)
+        page.mouse.down()
+        page.mouse.move(view["x"] + view["width"] / 4, view["y"] + 90, steps=3)
+        page.mouse.up()
+        assert page.input_value("#divider") == "25"
+        assert page.locator("#pictures").bounding_box() == place
+        page.mouse.move(view["x"] + view["width"] * 0.8, view["y"] + 60)
+        page.mouse.down()
+        page.mouse.move(view["x"] + view["width"] * 0.8 + 30, view["y"] + 60)
+        page.mouse.up()
+        assert page.locator("#pictures").bounding_box()["x"] == pytest.approx(place["x"] + 30, abs=1)
+        assert page.input_value("#divider") == "25"
+
+    def test_a_fast_hand_ends_where_it_stops(self, page: Any, tmp_path: Path) -> None:
+        """However many positions it passes, the full size is asked for once, and nothing is asked of elsewhere."""
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.evaluate("""() => {
+            const slider = document.getElementById('denoise');
+            for (let step = 1; step <= 60; step++) {
+                slider.value = step / 100;
+                slider.dispatchEvent(new Event('input', { bubbles: true }));
+            }
+        }""")
+        page.wait_for_function("() => document.getElementById('after').dataset.kind === 'preview'")
+        page.wait_for_function(FULL, timeout=60_000)
+        out = tmp_path / "out.png"
+        assert main(["restore", str(SAMPLE), "--denoise", "0.6", "-o", str(out), "--model", "standard"]) == 0
+        assert np.array_equal(seen(page, "after"), np.asarray(Image.open(out), np.int16))
+        assert sum("/full?" in url for url in asked) == 1
+        assert sum("/preview?" in url for url in asked) <= 4
+        assert all(url.startswith((page.url, f"blob:{page.url}")) for url in asked)
+
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_on_a_phone_nothing_is_wider_than_the_screen(self, browser: Any, link: str, scheme: str) -> None:
         page = browser.new_page(viewport={"width": 375, "height": 740}, color_scheme=scheme)

@@ -169,6 +169,7 @@ function place() {
   const share = at("divider").value, view = at("view").clientWidth;
   const cut = Math.min(100, Math.max(0, ((view * share) / 100 - state.x) / (width * state.zoom) * 100));
   at("after").style.clipPath = `inset(0 0 0 ${cut}%)`;
+  at("handle").style.left = `${share}%`;
 }
 
 function fit() {
@@ -219,6 +220,17 @@ at("view").addEventListener("pointermove", (event) => {
 for (const kind of ["pointerup", "pointercancel"]) {
   at("view").addEventListener(kind, (event) => fingers.delete(event.pointerId));
 }
+// The divider's line in the picture: the slider below it, for the hand.
+at("handle").addEventListener("pointerdown", (event) => {
+  event.stopPropagation();
+  at("handle").setPointerCapture(event.pointerId);
+});
+at("handle").addEventListener("pointermove", (event) => {
+  if (!at("handle").hasPointerCapture(event.pointerId)) return;
+  const box = at("view").getBoundingClientRect();
+  at("divider").value = (100 * (event.clientX - box.left)) / box.width;
+  place();
+});
 const KEYS = {
   "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), 0: fit, 1: () => zoom(1 / state.zoom),
   ArrowLeft: () => move(40, 0), ArrowRight: () => move(-40, 0), ArrowUp: () => move(0, 40), ArrowDown: () => move(0, -40),

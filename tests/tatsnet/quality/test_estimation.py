@@ -30,7 +30,7 @@ def told(photo: str, degradation: Degradation) -> tuple[float, float, float]:
     ],
 )
 def test_it_is_near(photo: str, degradation: Degradation) -> None:
-    assert np.abs(np.subtract(told(photo, degradation), degradation.task)).max() < 0.35
+    assert np.abs(np.subtract(told(photo, degradation), degradation.task)).max() < 0.25
 
 
 @pytest.mark.parametrize("photo", ["astronaut", "coffee"])
