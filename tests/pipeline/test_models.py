@@ -30,7 +30,9 @@ def test_the_same_code_has_the_same_version(copied: Path) -> None:
     assert len(code_version()) == 16
 
 
-@pytest.mark.parametrize("name", ["tatsnet/method/training.py", "pipeline/search/trial/trial.py", "pipeline/search/study/space.py"])
+@pytest.mark.parametrize(
+    "name", ["tatsnet/method/training.py", "pipeline/search/trial/trial.py", "pipeline/search/study/space.py"]
+)
 def test_what_makes_a_trial_makes_another_version(copied: Path, name: str) -> None:
     before = code_version()
     with (copied / name).open("a") as file:
