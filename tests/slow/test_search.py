@@ -135,7 +135,7 @@ def test_kills_at_any_time_leave_what_an_undisturbed_search_finds(project: Path,
     for row, other in zip(rows, expected, strict=True):
         assert [row[name] for name in ("number", *POINT)] == [other[name] for name in ("number", *POINT)]
         own, others = row["metrics"], other["metrics"]
-        for name in ("psnr_db", "flops_ratio_m1", "flops_ratio_m27", "shared_layers_pct", "response"):
+        for name in ("psnr_db", "flops_ratio_m1", "flops_ratio_m27", "shared_layers_pct", "control", "off_rms"):
             assert own[name] == others[name], name
     first, second = (
         load_masked(place / "search/trials/0003" / WEIGHTS).state_dict() for place in (project, undisturbed)
