@@ -28,7 +28,7 @@ def train(args: argparse.Namespace) -> str:
         except Diverged as error:
             raise CommandError(f"{args.output}: {error}; use a smaller --lr") from error
     if figures is None:
-        return f"{args.output}: put down; the same command goes on"
+        return f"{args.output}: suspended; the same command resumes it"
     if not figures:
         return f"{args.output}: trained; no photo was kept aside to measure by"
     gain = figures["psnr_db"] - figures["input_psnr_db"]

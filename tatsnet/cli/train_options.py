@@ -22,7 +22,7 @@ def add_train(commands: Any) -> None:
         "train",
         help="train, search or fine-tune a network on a folder of photos",
         description="A training on a folder of photos, without any server. It leaves a checkpoint every minute; the "
-        "same command takes it up again. What comes of it lies in the folder: network.safetensors, curve.json, "
+        "same command resumes it. What comes of it lies in the folder: network.safetensors, curve.json, "
         "figures.json (PSNR of photos that were kept aside).",
     )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="TRAINING")
@@ -76,5 +76,7 @@ def _kind(kinds: Any, name: str, summary: str, example: str) -> argparse.Argumen
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches on a CPU (default: 0)")
     parser.add_argument("--valid", type=int, default=8, help="photos kept aside to measure by (default: 8)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches (default: 0)")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="put the training down after so many")
+    parser.add_argument(
+        "--seconds", type=float, default=float("inf"), help="suspend the training after so many seconds"
+    )
     return parser

@@ -88,14 +88,14 @@ class Job:
 
 
 def run(job: Job, tell: Callable[[str], None], seconds: float = float("inf")) -> dict[str, float] | None:
-    """Train; what was put down is taken up again.
+    """Train; a training that was suspended is resumed.
 
     Args:
         tell: shows a line to the user.
-        seconds: after so many the training is put down; its network as it is lies in the folder too.
+        seconds: after so many the training is suspended; its network as it is lies in the folder too.
 
     Returns:
-        PSNR of the validation crops in dB, `input_psnr_db` and `psnr_db`; None when the training was put down.
+        PSNR of the validation crops in dB, `input_psnr_db` and `psnr_db`; None when the training was suspended.
 
     Raises:
         ValueError: settings, photos or networks that do not fit together; another training's folder.
@@ -207,14 +207,14 @@ def _follow(job: Job, training: Training, kept: Checkpoint, tell: Callable[[str]
     """Whether the training came to its end before the deadline."""
     label = job.out.name
     if kept.iteration:
-        tell(f"{label}  goes on from iteration {kept.iteration}")
+        tell(f"{label}  resumes at iteration {kept.iteration}")
     ticker = Ticker(label, kept.iteration, job.iterations, tell)
     for progress in training:
         kept.curve.append({"iteration": progress.iteration, "phase": progress.phase, **progress.terms})
         ticker.at(progress.iteration, progress.loss)
         if time.monotonic() >= deadline and progress.iteration < job.iterations:
             kept.keep(training.state())
-            tell(f"{label}  put down at iteration {progress.iteration}: the same command goes on from there")
+            tell(f"{label}  suspended at iteration {progress.iteration}: the same command resumes it")
             return False
         kept.visit(training.state)
     return True

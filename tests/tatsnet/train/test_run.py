@@ -72,7 +72,7 @@ def test_put_down_and_taken_up_it_is_the_same_to_the_last_bit(photos: Path, tmp_
     assert run(cut, lambda _: None, seconds=0) is None
     told: list[str] = []
     assert run(cut, told.append) is not None
-    assert any("goes on from iteration 50" in line for line in told)
+    assert any("resumes at iteration 50" in line for line in told)
     ends = [load_file(job.out / NETWORK) for job in (whole, cut)]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
     assert not all(torch.equal(ends[0][name], halfway[name]) for name in ends[0])
