@@ -76,7 +76,5 @@ def _kind(kinds: Any, name: str, summary: str, example: str) -> argparse.Argumen
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches on a CPU (default: 0)")
     parser.add_argument("--valid", type=int, default=8, help="photos kept aside to measure by (default: 8)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches (default: 0)")
-    parser.add_argument(
-        "--seconds", type=float, default=float("inf"), help="suspend the training after so many seconds"
-    )
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="after so many, suspend the training")
     return parser
