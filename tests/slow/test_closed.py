@@ -16,7 +16,7 @@ import pytest
 from tests.profiles.tiny import tiny_profile
 from tests.slow.searches import FOLDER, searching, session_of, trainers, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(300)]
 
 SESSION = re.compile(r"(/[^\0= ]*/tatsnet-\w{8})/ray/session_")
 

@@ -24,7 +24,7 @@ from tatsnet.pruned.folder import read_folder
 from tests.profiles.tiny import tiny_profile
 from tests.slow.searches import FOLDER, searching
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(400)]
 
 
 @dataclass(frozen=True)
