@@ -62,6 +62,7 @@ def test_nodes_die_and_come_and_the_search_ends_with_its_count(project: Path, ro
     assert [(row["number"], row["state"]) for row in rows] == [(n, "finished") for n in range(4)]
 
 
+@pytest.mark.long
 def test_a_bound_on_time_holds_where_no_node_has_room(project: Path, root: Path) -> None:
     tiny_profile(project / "params.yaml", FOLDER | {"search.limits": {"hours": 0.005, "usd": None}})
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

@@ -260,6 +260,7 @@ def experiment(project: Clone, tracker: MlflowTracker) -> Experiment:
     return Experiment(before=before, run=made)
 
 
+@pytest.mark.long
 def test_an_experiment_in_a_temporary_copy_is_recorded_in_the_project(
     project: Clone, experiment: Experiment, runs: dict[str, Found], tracker: MlflowTracker
 ) -> None:
