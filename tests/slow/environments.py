@@ -33,6 +33,13 @@ def environment_of(requirements: Path, at: Path) -> Path:
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(source)
+        for command in dist.entry_points.select(group="console_scripts"):
+            script = at / "bin" / command.name
+            script.write_text(
+                f"#!{at}/bin/python\nimport sys\nfrom {command.module} import {command.attr}\n"
+                f"sys.exit({command.attr}())\n"
+            )
+            script.chmod(0o755)
     return at / "bin" / "python"
 
 
