@@ -33,7 +33,7 @@ class TrainConfig:
         threads: CPU threads of one training; 0 is PyTorch's own choice. More threads than idle cores are slower
             than one.
         device: `auto` takes a CUDA device where there is one.
-        precision: of the convolutions; `auto` is bfloat16 where the device has instructions for it. Parameters,
+        precision: of the convolutions; `auto` is bfloat16 where the device is faster in it. Parameters,
             gates, regularisers, optimiser and the last addition are float32 in any case.
         compile: blocks are compiled on a CUDA device in bfloat16; it takes a minute and a C compiler.
         sampling: of degradations; `mixed` draws each type by itself, `paper` takes its three distributions in turn.
