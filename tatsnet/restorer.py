@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tatsnet.network.architecture import Architecture
+from tatsnet.network.sliders import Sliders
 from tatsnet.network.tasks import check_task
 from tatsnet.pruned.bands import rows_within
 from tatsnet.pruned.folder import read_folder
@@ -43,7 +44,7 @@ class Restorer:
         restorer = Restorer.load("models/pruned/knee")
         encoded = restorer.encode(photo_HWC)
         for denoise in (0.0, 0.5, 1.0):
-            show(restorer.effect(encoded, (0.0, denoise, 0.0)))
+            show(restorer.effect(encoded, restorer.sliders.task((0.0, denoise, 0.0))))
     """
 
     def __init__(self, network: ExtractedNetwork, strip_bytes: float = STRIP_BYTES) -> None:
@@ -91,6 +92,11 @@ class Restorer:
     def architecture(self) -> Architecture:
         """What is shared, and which channels each of the known tasks keeps."""
         return self._network.architecture
+
+    @property
+    def sliders(self) -> Sliders:
+        """Slider positions whose equal moves look equal, and the levels that they stand for."""
+        return self._network.sliders
 
     def encode(self, rgb_HWC: Picture) -> Encoded:
         """Run the task-agnostic part, once for all effects of an image.
@@ -208,6 +214,21 @@ class Restorer:
             ValueError: the task vector is not three numbers in [0, 1].
         """
         return self._network.effect(encoded, task)
+
+    def restore_tensor(self, image_BCHW: Tensor, task_BD: Tensor) -> Tensor:
+        """Each image by its own task vector, as a super network is called: B x 3 x H x W, not clamped.
+
+        One image that is expanded to a batch (`Tensor.expand`) is encoded once.
+
+        Raises:
+            ValueError: as of `encode_tensor` and `effect_tensor`.
+        """
+        tasks = task_BD.tolist()
+        if image_BCHW.stride(0) == 0:
+            encoded = self.encode_tensor(image_BCHW[:1])
+            return torch.cat([self.effect_tensor(encoded, task) for task in tasks])
+        pairs = zip(image_BCHW[:, None], tasks, strict=True)
+        return torch.cat([self.effect_tensor(self.encode_tensor(image), task) for image, task in pairs])
 
 
 def _as_floats(picture: Picture) -> Pixels:

@@ -17,6 +17,7 @@ from tatsnet.data.degradation import Degradation, Image, degrade, evaluation_gri
 from tatsnet.method.masked import MaskedNetwork
 from tatsnet.network.architecture import Architecture, NetworkConfig, convolutions
 from tatsnet.network.flops import effect_cost, specific_flops
+from tatsnet.network.sliders import PLAIN
 from tatsnet.network.supernet import SuperNetwork
 from tatsnet.network.tasks import AXES, Task
 from tatsnet.quality.evaluation import EvalPhoto, Restore, oracle_outputs, restore_all, to_batch, to_images
@@ -47,6 +48,8 @@ class Quality:
 class Dense:
     """The super network as something to measure."""
 
+    sliders = PLAIN
+
     def __init__(self, network: SuperNetwork) -> None:
         self.network = network.eval()
 
@@ -64,12 +67,12 @@ class Extracted:
     """An extracted network as something to measure."""
 
     def __init__(self, restorer: Restorer) -> None:
-        self.restorer = restorer
+        self.restorer, self.sliders = restorer, restorer.sliders
 
     def restore(self, image_BCHW: Tensor, task_BD: Tensor) -> Tensor:
         """Each image by its task."""
-        pairs = zip(image_BCHW.split(1), task_BD.tolist(), strict=True)
-        return torch.cat([self.effects(image, [task])[0] for image, task in pairs])
+        self.restorer.prepare(task_BD.tolist())
+        return self.restorer.restore_tensor(image_BCHW, task_BD)
 
     def effects(self, image_BCHW: Tensor, tasks: Sequence[Task]) -> list[Tensor]:
         """Effects of one image, the shared part computed once."""

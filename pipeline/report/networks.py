@@ -159,7 +159,7 @@ def figures_of(
         architecture, model = dense_architecture(params.network), None
         parameters = dense_parameters(params.network)
     oracle = oracle_quality(network.restore, photos.crops, device)
-    obeys = measure_control(network.restore, photos.crops, device)
+    obeys = measure_control(network.restore, photos.crops, device, network.sliders)
     scored = evenly(photos.crops, params.benchmark.best_of_27_crops or len(photos.crops))
     best = best_of_27(network, scored, device)
     once, many = effect_cost(architecture, *HD, 1), effect_cost(architecture, *HD, 27)

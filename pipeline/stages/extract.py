@@ -16,7 +16,9 @@ from pipeline.search.study.pareto import disobedience
 from pipeline.stages.runner import Context, Stage, main
 from tatsnet.method.checkpoint import load_masked
 from tatsnet.pruned.extraction import ExtractionReport, NotEqual, extract
+from tatsnet.pruned.folder import set_sliders
 from tatsnet.quality.control import Control, measure_control
+from tatsnet.quality.sliders import even_sliders
 from tatsnet.restorer import Restorer
 
 REFUSED = "refused.json"
@@ -45,7 +47,9 @@ def work(context: Context) -> None:
             first[trial] = name
             report = _extract(context, name, trial, folder / name)
             network = Extracted(Restorer.load(folder / name, CPU, "torch"))
-            found = measure_control(network.restore, valid, CPU).beside(dense)
+            sliders = even_sliders(network.restore, valid, CPU)
+            set_sliders(folder / name, sliders)
+            found = measure_control(network.restore, valid, CPU, sliders).beside(dense)
             context.run.metrics({f"difference_{name}": report.difference, f"weakest_{name}": found["weakest_slider"]})
             said = (
                 f"{len(report.architecture.patterns)} patterns, {report.architecture.shared_percent:.0f} % shared; "

@@ -102,7 +102,8 @@ def _signature() -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types.schema import DataType, ParamSchema, ParamSpec
 
-    return ModelSignature(params=ParamSchema([ParamSpec(axis, DataType.double, 0.0) for axis in _SLIDERS]))
+    sliders = [ParamSpec(axis, DataType.double, 0.0) for axis in _SLIDERS]
+    return ModelSignature(params=ParamSchema([*sliders, ParamSpec("even", DataType.boolean, False)]))
 
 
 def _example() -> Any:

@@ -47,7 +47,8 @@ class RestorationModel(mlflow.pyfunc.PythonModel):
             model_input: a photo; several (a list, or B x H x W x 3); a mapping with `image`; or a DataFrame with a
                 column `image`. Mapping and table may hold sliders as well: `deblur`, `denoise` and `dejpeg`, or `task`
                 (all three, as numbers in this order or as a mapping).
-            params: the sliders of whatever says none itself, each 0 to 1; 0 without.
+            params: the sliders of whatever says none itself, each 0 to 1; 0 without. With `even` all numbers are
+                positions of even sliders (`Restorer.sliders`), not levels of the task vector.
 
         Returns:
             The restored photo; a list where several were given, as in a table, even of one row.
@@ -55,24 +56,26 @@ class RestorationModel(mlflow.pyfunc.PythonModel):
         Raises:
             ValueError: another shape, type or range, or a file that is no photo.
         """
-        default = {axis: (params or {}).get(axis, 0.0) for axis in _AXES}
+        params = params or {}
+        default, even = {axis: params.get(axis, 0.0) for axis in _AXES}, bool(params.get("even", False))
         if isinstance(model_input, Mapping):
-            return self._row(model_input, default)
+            return self._row(model_input, default, even)
         if hasattr(model_input, "to_dict"):
-            return [self._row(row, default) for row in model_input.to_dict(orient="records")]
+            return [self._row(row, default, even) for row in model_input.to_dict(orient="records")]
         if _is_one(model_input):
-            return self._restore(model_input, _task(default))
-        return [self._restore(image, _task(default)) for image in model_input]
+            return self._restore(model_input, _task(default), even)
+        return [self._restore(image, _task(default), even) for image in model_input]
 
-    def _row(self, row: Mapping[str, Any], default: Mapping[str, float]) -> Restored:
+    def _row(self, row: Mapping[str, Any], default: Mapping[str, float], even: bool) -> Restored:
         if "image" not in row:
             raise ValueError(f"the input lacks 'image'; it needs image and, if wanted, {', '.join(_AXES)} or task")
         own = {axis: row.get(axis, default[axis]) for axis in _AXES}
-        return self._restore(row["image"], _task(row.get("task", own)))
+        return self._restore(row["image"], _task(row.get("task", own)), even)
 
-    def _restore(self, image: Any, task: Task) -> Restored:
+    def _restore(self, image: Any, task: Task, even: bool) -> Restored:
         encoded = isinstance(image, str | bytes)
         photo_HWC = _decoded(image) if encoded else _checked(image)
+        task = self._restorer.sliders.task(task) if even else task
         restored_HWC = np.asarray(self._restorer.effect(self._restorer.encode(photo_HWC), task))
         pixels = (np.clip(restored_HWC, 0, 1) * 255).round().astype(np.uint8)
         if not encoded:

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from tatsnet import __version__
 from tatsnet.cli.errors import shown, told
-from tatsnet.cli.model_options import add_extract, add_models
+from tatsnet.cli.model_options import add_extract, add_models, add_sliders
 from tatsnet.cli.photo_options import RUNTIMES, add_demo, add_model, add_photo, add_restore, restoration_level
 from tatsnet.cli.train_options import add_train
 from tatsnet.system.allocator import keep_freed_memory
@@ -113,6 +113,7 @@ def _run(args: argparse.Namespace) -> int:
             restoration = Restoration(
                 sources=tuple(args.photos),
                 task=(args.deblur, args.denoise, args.dejpeg),
+                even=args.even,
                 output=args.output,
                 suffix=f".{args.format}" if args.format else None,
                 compare=args.compare,
@@ -136,6 +137,10 @@ def _run(args: argparse.Namespace) -> int:
             from tatsnet.cli.extract import extract_training
 
             print(extract_training(args.training, args.output, compact=args.compact))
+        case "sliders":
+            from tatsnet.cli.sliders import measure_sliders
+
+            print(measure_sliders(args.model, args.photos, args.count))
         case "models":
             from tatsnet.cli.models import models
 
@@ -188,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     add_train(commands)
     add_extract(commands)
+    add_sliders(commands)
     add_models(commands)
     return parser
 

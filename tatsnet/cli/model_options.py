@@ -24,6 +24,23 @@ def add_extract(commands: Any) -> None:
     )
 
 
+def add_sliders(commands: Any) -> None:
+    """Add `sliders`."""
+    parser = commands.add_parser(
+        "sliders",
+        help="make a network's sliders even",
+        description="Degrade clean photos, measure how far the restored photo moves with each slider, and keep in the "
+        "network's folder at which levels it has moved equally far. `tatsnet demo` and `restore --even` use that; the "
+        "levels themselves stay what they were. The pipeline does this by itself.",
+        epilog="example: tatsnet sliders models/mine photos",
+    )
+    parser.add_argument("model", type=Path, metavar="DIR", help="folder of an extracted network")
+    parser.add_argument("photos", type=Path, help="folder of clean photos")
+    parser.add_argument(
+        "--count", type=int, default=16, metavar="N", help="of them, spread over the folder (default: 16)"
+    )
+
+
 def add_models(commands: Any) -> None:
     """Add `models`."""
     parser = commands.add_parser(

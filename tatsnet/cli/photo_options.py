@@ -30,6 +30,9 @@ def add_restore(commands: Any) -> None:
         parser.add_argument(
             f"--{axis}", type=restoration_level, default=0.0, metavar="LEVEL", help=f"{what}: 0 to 1 (default: 0)"
         )
+    parser.add_argument(
+        "--even", action="store_true", help="the levels are positions of even sliders, as on the page of `tatsnet demo`"
+    )
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("-o", "--output", type=Path, metavar="PATH", help="a .jpg, .png, .tif or .webp, or a folder")
     place.add_argument("--in-place", action="store_true", help="replace the photos themselves")

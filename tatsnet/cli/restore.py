@@ -29,6 +29,7 @@ class Wanted:
     Attributes:
         sources: photos, folders of photos, wildcard patterns.
         task: for every photo.
+        even: the task's numbers are positions of the network's even sliders.
         output: a file for one photo, or a folder; None replaces each photo by its restoration.
         suffix: of the written files, such as `.png`; None keeps each photo's own.
         compare: write the photo beside its restoration, too.
@@ -38,6 +39,7 @@ class Wanted:
 
     sources: tuple[str, ...]
     task: Task
+    even: bool
     output: Path | None
     suffix: str | None
     compare: bool
@@ -93,14 +95,15 @@ def _restore_one(wanted: Wanted, job: Job, restorer: Restorer | None) -> str:
         say_losses(target, photo)
         restorer = restorer or load_model(wanted.model, wanted.runtime)
         started = time.perf_counter()
-        restored_HWC = restorer.restore(photo.rgb_HWC, wanted.task)
+        task = restorer.sliders.task(wanted.task) if wanted.even else wanted.task
+        restored_HWC = restorer.restore(photo.rgb_HWC, task)
         seconds = time.perf_counter() - started
         for path in targets[1:]:
             both_HWC = side_by_side(photo.rgb_HWC, restored_HWC)
             write_photo(path, Photo(rgb_HWC=both_HWC, grey=photo.grey, metadata=photo.metadata), both_HWC)
         write_photo(target, photo, restored_HWC)
     height, width = restored_HWC.shape[:2]
-    levels = ", ".join(f"{axis} {level:g}" for axis, level in zip(AXES, wanted.task, strict=True))
+    levels = ", ".join(f"{axis} {level:.3g}" for axis, level in zip(AXES, task, strict=True))
     beside = "".join(f" and {shown(path.name)}" for path in targets[1:])
     return f"{shown(target)}{beside}: {width}x{height}, {levels}, {seconds:.1f} s with {restorer.runtime}"
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tatsnet.method.masked import MaskedNetwork
 from tatsnet.method.settings import MethodConfig
-from tatsnet.network.architecture import NetworkConfig
+from tatsnet.network.architecture import ZERO_TASK_BEFORE, NetworkConfig
 from tatsnet.network.supernet import SuperNetwork
 from tatsnet.system.files import Tensors, pack
 from tatsnet.system.replacing import write_atomically
@@ -50,7 +50,7 @@ def load_dense(path: Path) -> SuperNetwork:
     """
     config, tensors = _read(path, "dense")
     with torch.device("meta"):
-        network = SuperNetwork(_make(path, NetworkConfig, config.get("network")))
+        network = SuperNetwork(_network(path, config.get("network")))
     _fill(path, network, tensors)
     return network
 
@@ -85,7 +85,7 @@ def load_masked(path: Path) -> MaskedNetwork:
         ValueError: damaged, or not a masked network of this version.
     """
     config, tensors = _read(path, "masked")
-    network = _make(path, NetworkConfig, config.get("network"))
+    network = _network(path, config.get("network"))
     method = _make(path, MethodConfig, config.get("method"))
     gamma, sharing = config.get("gamma"), config.get("sharing")
     if not isinstance(gamma, int | float) or not isinstance(sharing, bool):
@@ -139,6 +139,10 @@ def _open(path: Path, *, weights: bool) -> tuple[dict[str, str], Tensors]:
     if KEY not in metadata:
         raise ValueError(f"{path} is a safetensors file, but no checkpoint of this project: {ADVICE}")
     return metadata, tensors
+
+
+def _network(path: Path, values: object) -> NetworkConfig:
+    return _make(path, NetworkConfig, {"zero_task": ZERO_TASK_BEFORE, **values} if isinstance(values, dict) else values)
 
 
 def _make(path: Path, kind: type[T], values: object) -> T:

@@ -15,6 +15,9 @@ from typing import Any
 
 from tatsnet.network.tasks import ZeroTask, check_task
 
+ZERO_TASK_BEFORE: ZeroTask = "learned"
+"""Of networks whose files do not name it: they are older than the other form."""
+
 Channels = tuple[int, ...]
 """Sorted indices of the channels kept at one selection point."""
 
@@ -218,7 +221,7 @@ class Architecture:
 
 def _network(data: dict[str, Any]) -> NetworkConfig:
     width, blocks = (whole_number(name, data[name]) for name in ("width", "blocks"))
-    return NetworkConfig(width=width, blocks=blocks, zero_task=data.get("zero_task", NetworkConfig.zero_task))
+    return NetworkConfig(width=width, blocks=blocks, zero_task=data.get("zero_task", ZERO_TASK_BEFORE))
 
 
 def whole_number(name: str, value: object) -> int:

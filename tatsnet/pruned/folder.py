@@ -1,6 +1,6 @@
 """The folder of an extracted network: which files it has, and that they are what was written.
 
-architecture.json        schema, architecture, method, figures, and every other file's size and sha256
+architecture.json        schema, architecture, method, sliders, figures, and every other file's size and sha256
 shared.safetensors       the task-agnostic part, sliced, residual scales folded in
 patterns/NNN.safetensors one task-specific part per gate pattern, sliced
 control.safetensors      the controller and the global scale
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from tatsnet.method.settings import GateRule
 from tatsnet.network.architecture import Architecture, whole_number
 from tatsnet.network.slicing import split
+from tatsnet.network.sliders import PLAIN, Sliders
 from tatsnet.pruned.checks import (
     Shapes,
     check_readable,
@@ -33,10 +34,13 @@ from tatsnet.pruned.network import Parts
 from tatsnet.system.files import Tensors, pack, sha256, unpack
 from tatsnet.system.json_files import read_json
 from tatsnet.system.memory import check_memory
+from tatsnet.system.replacing import write_atomically
 
 T = TypeVar("T")
 
-SCHEMA = 1
+SCHEMA = 2
+"""1 had no sliders."""
+
 SPEC = "architecture.json"
 CONTROL = "control.safetensors"
 ADVICE = "extract the network again (dvc repro extract) or copy its folder again"
@@ -60,11 +64,22 @@ def write_folder(folder: Path, parts: Parts) -> None:
         "schema": SCHEMA,
         "architecture": parts.architecture.to_json(),
         "method": dataclasses.asdict(parts.rule),
+        "sliders": parts.sliders.to_json(),
         "figures": dict(parts.figures),
         "files": files,
     }
-    text = json.dumps({**spec, "sha256": _digest(spec)}, indent=1, allow_nan=False)
-    (folder / SPEC).write_text(f"{text}\n", encoding="utf-8")
+    (folder / SPEC).write_text(_sealed(spec), encoding="utf-8")
+
+
+def set_sliders(folder: Path, sliders: Sliders) -> None:
+    """Give a network's folder these sliders in place of those that it has; the rest stays as it is.
+
+    Raises:
+        FileNotFoundError, ValueError: as of `read_folder`, of the description alone.
+        OSError: it cannot be written.
+    """
+    spec = {**_read_spec(folder), "schema": SCHEMA, "sliders": sliders.to_json()}
+    write_atomically(folder / SPEC, _sealed(spec).encode())
 
 
 def written_files(folder: Path) -> list[str]:
@@ -88,6 +103,7 @@ def read_folder(folder: Path) -> Parts:
         architecture = Architecture.from_json(spec["architecture"])
         check_readable(architecture)
         rule = _rule(spec["method"], architecture)
+        sliders = Sliders.from_json(spec["sliders"]) if spec["schema"] > 1 else PLAIN
         files, figures = _files(spec["files"]), dict(spec["figures"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}): {ADVICE}") from error
@@ -114,6 +130,7 @@ def read_folder(folder: Path) -> Parts:
         control=read(CONTROL, control_shapes(architecture)),
         rest=read("rest.safetensors", rest_shapes(architecture, specific)),
         figures=figures,
+        sliders=sliders,
     )
 
 
@@ -168,11 +185,15 @@ def _read_spec(folder: Path) -> dict[str, Any]:
         schema, digest = spec["schema"], spec.pop("sha256")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not the description of an extracted network ({error!r}): {ADVICE}") from error
-    if type(schema) is not int or schema != SCHEMA:
-        raise ValueError(f"{path} has schema {schema!r:.40}, this version reads {SCHEMA}: {ADVICE}")
+    if type(schema) is not int or not 1 <= schema <= SCHEMA:
+        raise ValueError(f"{path} has schema {schema!r:.40}, this version reads 1 to {SCHEMA}: {ADVICE}")
     if digest != _digest(spec):
         raise ValueError(f"{path} has been changed since it was written: {ADVICE}")
     return dict(spec)
+
+
+def _sealed(spec: Mapping[str, Any]) -> str:
+    return json.dumps({**spec, "sha256": _digest(spec)}, indent=1, allow_nan=False) + "\n"
 
 
 def _digest(spec: Mapping[str, Any]) -> str:

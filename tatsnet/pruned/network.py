@@ -19,6 +19,7 @@ from tatsnet.method.settings import GateRule
 from tatsnet.network.architecture import Architecture, Channels, Conv, Pattern, Role, canonical
 from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, split, travelling, with_scales
+from tatsnet.network.sliders import PLAIN, Sliders
 from tatsnet.network.supernet import let_through, pad_even
 from tatsnet.network.tasks import Task, check_task
 from tatsnet.pruned.bands import bytes_per_row, hidden_planes, in_bands, reach, rows_within
@@ -54,6 +55,7 @@ class Parts:
         control: the controller and the global scale, by their names in the masked network.
         rest: every weight that the task-specific part of any other pattern is sliced from.
         figures: numbers about the network, for people.
+        sliders: what the positions of even sliders mean.
     """
 
     architecture: Architecture
@@ -66,6 +68,7 @@ class Parts:
     figures: Mapping[str, Any]
     group: int = 1
     tied: bool = False
+    sliders: Sliders = PLAIN
 
     @property
     def rule(self) -> GateRule:
@@ -129,6 +132,7 @@ class ExtractedNetwork:
         band_bytes: float = BAND_BYTES,
     ) -> None:
         self.architecture = architecture = parts.architecture
+        self.sliders = parts.sliders
         self.runtime: Runtime = TorchRuntime(device) if runtime is None else runtime
         self.device = self.runtime.device
         self._parts = parts

@@ -2,7 +2,8 @@
 
 shared.onnx        image -> stream, hidden: what the patterns' files go on from; none where nothing is shared
 pattern_NNN.onnx   image, task, stream, hidden -> restored
-tasks.json         which file serves which task vector; what each file reads and makes
+tasks.json         which file serves which task vector; what each file reads and makes; the levels of even sliders at
+                   their positions 0, 0.1, ... 1
 
 An image is 1 x 3 x H x W, RGB in [0, 1], of any height and width from 1; `restored` is the same, clipped to [0, 1].
 Padding to even sizes, the global scale, the addition to the image and cropping are inside.
@@ -48,7 +49,7 @@ def export(parts: Parts, folder: Path) -> None:
             for index, (pattern, tensors) in enumerate(zip(architecture.patterns, parts.patterns, strict=True))
         ]
         tasks = [{"task": list(task), "pattern": index} for task, index in architecture.tasks]
-        spec = {"shared": shared, "patterns": patterns, "tasks": tasks}
+        spec = {"shared": shared, "patterns": patterns, "tasks": tasks, "sliders": parts.sliders.to_json()}
         (temporary / TASKS).write_text(f"{json.dumps(spec, indent=1)}\n", encoding="utf-8")
 
 
@@ -56,7 +57,7 @@ def exported_files(folder: Path) -> list[str]:
     """The files that an export made in a folder, as its `tasks.json` names them; none where there is no export."""
     try:
         spec = read_json(folder / TASKS)
-        if set(spec) != {"shared", "patterns", "tasks"}:
+        if not {"shared", "patterns", "tasks"} <= set(spec) <= {"shared", "patterns", "tasks", "sliders"}:
             return []
         return [TASKS, *(str(part["file"]) for part in (*spec["shared"], *spec["patterns"]))]
     except (OSError, ValueError, TypeError, KeyError):

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from tatsnet.data.degradation import Degradation, Image
+from tatsnet.network.sliders import PLAIN, Sliders
 from tatsnet.network.tasks import AXES
-from tatsnet.quality.evaluation import EvalPhoto, Restore, degraded_grid, restore_all
+from tatsnet.quality.evaluation import EvalPhoto, Restore, degraded_grid, restore_all, to_batch
 from tatsnet.quality.metrics import psnr
 
 ALONE = {
@@ -25,8 +26,8 @@ ALONE = {
 }
 """Each axis degraded at its middle and its full level, the others not at all."""
 
-STEPS = tuple(step / 10 for step in range(11))
-"""Positions of a slider whose travel is measured."""
+STEPS = 10
+"""Equal moves of a slider from 0 to 1 by which evenness is measured."""
 
 OFF = (0.0, 0.0, 0.0)
 LEAST_GAIN_DB = 0.1
@@ -40,7 +41,7 @@ class Control:
     Attributes:
         gain_db: by axis, mean gain of PSNR over the input, with the true task vector, dB.
         evenness: by axis, (sum of steps)^2 / (n x sum of squared steps) of the slider's travel in tenths, on the fully
-            degraded inputs, in (0, 1]: 1 is even, 1/n a single jump; 0 where nothing moves.
+            degraded inputs, n = 10, in (0, 1]: 1 is even, 1/n a single jump; 0 where nothing moves.
         off_rms: most that task vector 0 changes a photo, clean or degraded: RMS in 8-bit steps.
     """
 
@@ -72,27 +73,28 @@ class Control:
         return Control(gain_db=gain, evenness=even, off_rms=float(data["off_rms"]))
 
 
-def measure_control(restore: Restore, photos: Sequence[EvalPhoto], device: torch.device) -> Control:
+def measure_control(
+    restore: Restore, photos: Sequence[EvalPhoto], device: torch.device, sliders: Sliders = PLAIN
+) -> Control:
     """Measure a network on degraded photos.
 
     Args:
         photos: at least one; validation photos where anything is chosen by it.
+        sliders: those whose evenness is measured.
     """
     gains: dict[str, list[float]] = {axis: [] for axis in AXES}
-    travels: dict[str, list[list[float]]] = {axis: [] for axis in AXES}
     changed = []
     for photo in photos:
         for axis, degradations in ALONE.items():
             inputs = [_degraded(photo, degradation) for degradation in degradations]
             outputs = restore_all(restore, inputs, [degradation.task for degradation in degradations], device)
             gains[axis] += [psnr(b, photo.clean) - psnr(a, photo.clean) for a, b in zip(inputs, outputs, strict=True)]
-            travels[axis].append(_travel(restore, inputs[-1], axis, device))
         still = [photo.clean, *(_degraded(photo, levels[-1]) for levels in ALONE.values())]
         left = restore_all(restore, still, [OFF] * len(still), device)
         changed += [rms(a, b) for a, b in zip(still, left, strict=True)]
     return Control(
         gain_db={axis: float(np.mean(values)) for axis, values in gains.items()},
-        evenness={axis: evenness(np.mean(moves, axis=0).tolist()) for axis, moves in travels.items()},
+        evenness={axis: evenness(travel(restore, photos, axis, sliders, STEPS, device)) for axis in AXES},
         off_rms=max(changed),
     )
 
@@ -101,11 +103,23 @@ def _degraded(photo: EvalPhoto, degradation: Degradation) -> Image:
     return photo.degraded[degraded_grid().index(degradation)]
 
 
-def _travel(restore: Restore, image: Image, axis: str, device: torch.device) -> list[float]:
-    """How far the output moves with each step of a slider: RMS in 8-bit steps."""
-    tasks = [tuple(step if name == axis else 0.0 for name in AXES) for step in STEPS]
-    outputs = restore_all(restore, [image] * len(tasks), tasks, device)  # type: ignore[arg-type]
-    return [rms(b, a) for a, b in itertools.pairwise(outputs)]
+@torch.no_grad()
+def travel(
+    restore: Restore, photos: Sequence[EvalPhoto], axis: str, sliders: Sliders, steps: int, device: torch.device
+) -> list[float]:
+    """How far the output moves with each of so many equal moves of one slider, from 0 to 1, the others at 0.
+
+    Returns:
+        RMS in 8-bit steps, mean over the photos, each fully degraded on this axis alone.
+    """
+    places = [[step / steps if name == axis else 0.0 for name in AXES] for step in range(steps + 1)]
+    tasks_BD = torch.tensor([sliders.task(place) for place in places], dtype=torch.float32, device=device)
+    moves = []
+    for photo in photos:
+        image_BCHW = to_batch([_degraded(photo, ALONE[axis][-1])], device)
+        outputs = restore(image_BCHW.expand(len(tasks_BD), -1, -1, -1), tasks_BD).clamp(0, 1)
+        moves.append([float(255 * (b - a).square().mean().sqrt()) for a, b in itertools.pairwise(outputs)])
+    return [float(move) for move in np.mean(moves, axis=0)]
 
 
 def evenness(steps: Sequence[float]) -> float:

@@ -18,6 +18,7 @@ from torch import Tensor
 from tatsnet.network.architecture import Pattern
 from tatsnet.network.section_plan import SectionPlan
 from tatsnet.pruned.extraction import extract, grid_tasks, slice_parts
+from tatsnet.pruned.folder import SCHEMA
 from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes.api import BOUNDS, Compiled
@@ -199,8 +200,8 @@ def edit_the_description(folder: Path) -> str:
 
 def newer_schema(folder: Path) -> str:
     spec = json.loads((folder / "architecture.json").read_text())
-    (folder / "architecture.json").write_text(json.dumps({**spec, "schema": 2}))
-    return "schema 2"
+    (folder / "architecture.json").write_text(json.dumps({**spec, "schema": SCHEMA + 1}))
+    return f"schema {SCHEMA + 1}"
 
 
 def no_json(folder: Path) -> str:

@@ -86,7 +86,7 @@ def test_travel_is_measured_in_tenths_on_the_input_that_needs_it(photo: EvalPhot
 
     found = measure_control(jump, [photo], CPU)
     assert found.evenness["deblur"] == pytest.approx(1.0, abs=0.01)
-    assert found.evenness["denoise"] == pytest.approx(1 / (len(STEPS) - 1), abs=0.01)
+    assert found.evenness["denoise"] == pytest.approx(1 / STEPS, abs=0.01)
     assert found.evenness["dejpeg"] == 0
 
 
