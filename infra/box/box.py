@@ -26,7 +26,7 @@ from infra.box.seaweed import Seaweed, find_weed
 from infra.box.waiting import free_ports, wait_for
 from pipeline.common.errors import UserError
 from pipeline.common.files import atomic_write_json, read_json
-from pipeline.common.progress import duration, say
+from pipeline.common.progress import say
 
 SERVICES = ("postgres", "s3", "mlflow", HEAD, *WORKERS)
 COMMAND = "command"
@@ -167,7 +167,7 @@ def _start(box: Box, account: Account | None) -> None:
         _launch_node(box, worker)()  # one after the other: two at once take the same name for their sockets
     mlflow()
     write_private(box.folder.environment, _exports(box.client_environment))
-    say(f"box  is up after {duration(time.monotonic() - began)}")
+    say(f"box  is up after {time.monotonic() - began:.0f} s")
 
 
 def _launch(
@@ -220,7 +220,7 @@ def down(project: Path, quiet: bool = False) -> None:
     if folder.secrets.is_dir():
         Ray(folder, 0, project).remove()
     if not quiet:
-        say(f"box  is down after {duration(time.monotonic() - began)}" if some else "box  is not up: nothing to stop")
+        say(f"box  is down after {time.monotonic() - began:.0f} s" if some else "box  is not up: nothing to stop")
 
 
 def present(project: Path) -> Box | None:

@@ -13,7 +13,7 @@ import torch
 from pipeline.common.datasets import load_eval_photos, read_rgb
 from pipeline.common.files import read_json
 from pipeline.common.layout import ARCHITECTURE, CLEAN, DENSE, EVAL
-from pipeline.common.progress import Ticker
+from pipeline.common.progress import say
 from pipeline.config import BenchmarkConfig, Params
 from pipeline.report.measuring import (
     CPU,
@@ -44,6 +44,7 @@ from tatsnet.quality.niqe import LEAST_SIDE, load_pristine
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes.choose import AUTO
 from tatsnet.system.cpus import usable_cpus
+from tatsnet.system.progress import Ticker
 from tatsnet.timing.bench import Place, bench
 from tatsnet.timing.subjects import dense, pruned
 
@@ -114,7 +115,7 @@ def time_networks(
     work = [
         width * height / count for count in counts for width, height in config.pixels for _ in range(turns_of_a_cell)
     ]
-    ticker = Ticker("benchmark latency", len(work), work=work)
+    ticker = Ticker("benchmark latency", len(work), say, work=work)
     turns = itertools.count()
     cells: dict[str, list[LatencyCell]] = {subject.name: [] for subject in timed}
     for cell in bench(timed, config.pixels, places, config.repeats, lambda text: ticker.at(next(turns), text)):
@@ -193,7 +194,7 @@ def figures_of(
 
 
 def evenly(photos: list[EvalPhoto], count: int) -> list[EvalPhoto]:
-    """So many of the photos, evenly spread over the list."""
+    """`count` of the photos, evenly spread over the list."""
     count = min(count, len(photos))
     return [photos[(2 * k + 1) * len(photos) // (2 * count)] for k in range(count)]
 

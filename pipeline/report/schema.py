@@ -58,7 +58,7 @@ class SearchCost:
     """What all ended trials took, at the rates of the parameters; interrupted work that was done again is not in it.
 
     Attributes:
-        under_way_usd: that others had cost when they were put down at a limit; not in `usd`.
+        under_way_usd: what trials that were suspended at a limit had cost; not in `usd`.
     """
 
     cpu_hours: float

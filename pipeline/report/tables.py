@@ -222,7 +222,7 @@ def trials_table(metrics: Metrics) -> Table:
 def _cost_in_words(cost: SearchCost | None) -> str:
     if cost is None:
         return ""
-    more = f" Those that were put down had cost {cost.under_way_usd:.3g} $ more." if cost.under_way_usd else ""
+    more = f" Suspended trials had cost {cost.under_way_usd:.3g} $ more." if cost.under_way_usd else ""
     return (
         f" All ended trials took {cost.cpu_hours:.3g} CPU-hours, {cost.gpu_hours:.3g} GPU-hours, {cost.usd:.3g} $ at "
         f"the rates of the parameters.{more}"

@@ -43,7 +43,7 @@ def trial_counts(trials: list[dict[str, Any]]) -> TrialCounts:
 
 
 def search_cost(trials: list[dict[str, Any]], under_way: list[dict[str, Any]]) -> SearchCost:
-    """What all ended trials took, and by the figures of those that were put down, what these did."""
+    """What all ended trials took, and what suspended ones had taken by their figures."""
 
     def total(name: str) -> float:
         return float(sum(trial["metrics"].get(name, 0.0) for trial in trials))

@@ -11,7 +11,7 @@ import torch
 
 from pipeline.common.files import fresh_folder, read_json
 from pipeline.common.layout import CLEAN, DENSE, FIGURES, PRUNED, REPORTS, SELECTED_FILE, TRIALS_FILE, TUNED, WEIGHTS
-from pipeline.common.progress import Ticker, say
+from pipeline.common.progress import say
 from pipeline.report import (
     Machine,
     Metrics,
@@ -45,6 +45,7 @@ from tatsnet.pruned.folder import read_folder
 from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.quality.evaluation import input_psnr
 from tatsnet.system.cpus import usable_cpus
+from tatsnet.system.progress import Ticker
 from tatsnet.timing.cells import processor
 
 STAGES = ("download", "degrade", "pretrain", "search", "select", "finetune", "extract")
@@ -143,7 +144,7 @@ def work(context: Context) -> None:
     scored = networks if device == CPU else load_networks(dense_weights, subjects, device)
     by_name: dict[str, Subject | None] = {DENSE: None, **{subject.name: subject for subject in subjects}}
     figures: dict[str, NetworkFigures] = {}
-    ticker = Ticker("benchmark quality", len(networks), every=0)
+    ticker = Ticker("benchmark quality", len(networks), say, every=0)
     for done, (name, network) in enumerate(scored.items(), 1):
         dense = control_of(figures[DENSE]) if figures else None
         figures[name] = figures_of(by_name[name], network, params, photos, cells[name], device, dense)

@@ -8,13 +8,14 @@ from pipeline.common.datasets import read_rgb, save_eval_photo, save_pack
 from pipeline.common.errors import UserError
 from pipeline.common.files import fresh_folder, verify_manifest
 from pipeline.common.layout import CLEAN, EVAL, TRAIN, TRAIN_PIXELS
-from pipeline.common.progress import Ticker
+from pipeline.common.progress import say
 from pipeline.config import EvalConfig
 from pipeline.stages.runner import Context, Stage, main
 from tatsnet.data.degradation import Image
 from tatsnet.data.pairs import PhotoPack
 from tatsnet.photos.files import list_images
 from tatsnet.quality.evaluation import EvalPhoto, make_eval_photos
+from tatsnet.system.progress import Ticker
 
 
 def spread(count: int, photos: int) -> list[int]:
@@ -37,7 +38,7 @@ def cut(path: Path, clean: Image, crops: int, config: EvalConfig, seed: int) -> 
 def make_eval(split: str, crops: int, source: Path, target: Path, config: EvalConfig) -> int:
     """Degrade the photos of a split into `target/split`; how many crops there are."""
     paths = list_images(source / split)
-    ticker = Ticker(f"degrade {split}", len(paths))
+    ticker = Ticker(f"degrade {split}", len(paths), say)
     made = 0
     for index, (path, share) in enumerate(zip(paths, spread(crops, len(paths)), strict=True)):
         for photo in cut(path, read_rgb(path), share, config, config.seed + index):

@@ -10,7 +10,7 @@ from pipeline.common.layout import EVAL, FIGURES, SUPERNET, TRAIN_PIXELS, WEIGHT
 from pipeline.common.progress import say
 from pipeline.stages.runner import Context, Stage, main
 from pipeline.training.curves import curve_of
-from pipeline.training.follow import checkpoint_path, device_of, follow, forget, warn_if_useless
+from pipeline.training.follow import checkpoint_path, device_of, forget, run_to_end, warn_if_useless
 from tatsnet.method.checkpoint import save_dense
 from tatsnet.method.engine import training_batches
 from tatsnet.method.training import train_dense
@@ -37,7 +37,7 @@ def work(context: Context) -> None:
     training = train_dense(network, ready, iterations, config, device, checkpoint.state)
     with threads(config.threads or torch.get_num_threads()):
         watch = curve_of(context.run, "train", iterations)
-        curve = follow("pretrain", training, iterations, checkpoint, training.state, watch)
+        curve = run_to_end("pretrain", training, iterations, checkpoint, watch)
     valid = load_eval_photos(context.root / EVAL / "valid")
     figures = {
         "input_psnr_db": input_psnr(valid),

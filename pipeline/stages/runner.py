@@ -15,11 +15,12 @@ from typing import Any
 
 from pipeline.common.files import read_json
 from pipeline.common.layout import CLEAN
-from pipeline.common.progress import duration, say
+from pipeline.common.progress import say
 from pipeline.common.told import DONE, told
 from pipeline.config import PARAMS_FILE, Params, load
 from pipeline.tracking import Run, Tracker, open_tracker, stage_run
 from tatsnet.system.allocator import keep_freed_memory
+from tatsnet.system.progress import duration
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ import torch
 from pipeline.common.datasets import load_eval_photos, load_pack
 from pipeline.common.progress import say
 from pipeline.training.curves import Shown
-from pipeline.training.follow import device_of, follow
+from pipeline.training.follow import device_of, run_to_end
 from tatsnet.data.pairs import Batch
 from tatsnet.method.checkpoint import load_dense, load_masked, save_dense, save_masked
 from tatsnet.method.engine import training_batches
@@ -84,12 +84,12 @@ def run(job: Job) -> Tuned:
     if job.variant is None:
         network = load_dense(job.weights)
         training = train_dense(network, ready, job.iterations, job.config, device, checkpoint.state)
-        curve = follow(job.label, training, job.iterations, checkpoint, training.state, watch)
+        curve = run_to_end(job.label, training, job.iterations, checkpoint, watch)
         save_dense(job.target, network, {"iterations": str(job.iterations)})
         return _measured(network, valid, device, curve)
     model = load_masked(job.weights)
     training = finetune(model, ready, job.iterations, job.config, device, checkpoint.state)
-    curve = follow(job.label, training, job.iterations, checkpoint, training.state, watch)
+    curve = run_to_end(job.label, training, job.iterations, checkpoint, watch)
     gamma, variant = model.consensus.gamma, job.variant
     save_masked(job.target, model, gamma=gamma, sharing=variant.shares, meta={"variant": variant.value})
     return _measured(model, valid, device, curve)

@@ -1,10 +1,10 @@
-"""A training seen from a stage: its device, progress lines, a curve, a warning in time, its checkpoint's place."""
+"""A training seen from a stage: its device, its run, a warning in time, its checkpoint's place."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import torch
 from pipeline.common.errors import UserError
 from pipeline.common.keys import code_version, key_of
 from pipeline.common.layout import TRAININGS, home
-from pipeline.common.progress import Ticker, say
+from pipeline.common.progress import say
 from tatsnet.method.engine import pick_device
 from tatsnet.method.settings import TrainConfig
-from tatsnet.method.training import Diverged, Progress
-from tatsnet.system.files import Tensors
+from tatsnet.method.training import Diverged, Progress, Training
+from tatsnet.train.following import follow
 from tatsnet.train.kept import Checkpoint, Curve
 
 _ABANDONED_S = 7 * 86400.0
@@ -53,42 +53,23 @@ def forget(root: Path, stage: str, own: Collection[Path]) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def follow(
+def run_to_end(
     label: str,
-    steps: Iterator[Progress],
+    training: Training,
     iterations: int,
-    checkpoint: Checkpoint | None = None,
-    state: Callable[[], Tensors] = dict,
+    checkpoint: Checkpoint,
     watch: Callable[[Progress], None] | None = None,
 ) -> Curve:
-    """Run a training to its end; the curve of its reports.
-
-    Args:
-        checkpoint: that the training has taken up, and where it leaves its `state`.
-        watch: is shown every report.
+    """Run a training to its end, as `tatsnet.train.following.follow` does; its curve.
 
     Raises:
         UserError: the loss is not finite.
     """
-    ticker = Ticker(label, iterations, start=checkpoint.iteration if checkpoint else 0)
-    curve: Curve = checkpoint.curve if checkpoint else []
-    if checkpoint and checkpoint.iteration:
-        say(f"{label}  goes on from iteration {checkpoint.iteration}")
-    recent: list[float] = []
     try:
-        for progress in steps:
-            recent = [*recent[-7:], progress.loss]
-            if watch:
-                watch(progress)
-            curve.append({"iteration": progress.iteration, "phase": progress.phase, **progress.terms})
-            ticker.at(progress.iteration, f"loss {sum(recent) / len(recent):.4f}")
-            if checkpoint:
-                checkpoint.visit(state)
+        follow(label, training, iterations, training.state, checkpoint, say, watch=watch)
     except Diverged as error:
         raise UserError(f"{label}: {error}; lower train.lr or train.clip in params.yaml") from error
-    if checkpoint:
-        checkpoint.keep(state())
-    return curve
+    return checkpoint.curve
 
 
 def warn_if_useless(label: str, psnr_db: float, input_psnr_db: float) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tatsnet.cli.errors import CommandError
 from tatsnet.method.checkpoint import load_masked
-from tatsnet.pruned.extraction import NotEqual, extract
+from tatsnet.network.flops import effect_cost
+from tatsnet.pruned.extraction import HD, NotEqual, extract, grid_tasks
 from tatsnet.train.run import NETWORK
 
 MIDDLE = (0.5, 0.5, 0.5)
@@ -27,10 +28,10 @@ def extract_training(training: Path, folder: Path, *, compact: bool) -> str:
         report = extract(model, folder, [MIDDLE] if compact else None)
     except NotEqual as error:
         raise CommandError(f"{folder} was not written: {error}") from error
-    figures = report.figures
-    share = figures["flops_hd_m27"] / figures["flops_hd_dense"]
+    cost = effect_cost(model.architecture(grid_tasks()), *HD, effects=27)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return (
-        f"{folder}: {share:.1%} of the dense FLOPs at 27 effects, {figures['shared_layers_pct']:.0f} % shared, "
+        f"{folder}: {cost.per_effect / cost.dense:.1%} of the dense FLOPs at 27 effects, "
+        f"{report.figures['shared_layers_pct']:.0f} % shared, "
         f"{size / 2**20:.1f} MiB; largest difference to the trained network {report.difference:.1e}"
     )

@@ -36,9 +36,9 @@ def draw_levels(count: int, *, relative: bool, sampling: Sampling, generator: to
         relative: the ground truth lies between clean and the input (Figure 4b); otherwise it is clean.
     """
     draw = _Draw(count, generator)
-    worse = _mixed(draw) if sampling == "mixed" else None
-    if worse is None:
+    if sampling == "paper":
         return _paper(draw, relative)
+    worse = _mixed(draw)
     if not relative:
         return worse, torch.zeros_like(worse)
     part = draw.share()

@@ -1,6 +1,6 @@
 """The trainings: dense, search, and on with a frozen architecture. They yield metrics and write nothing.
 
-A training can be put down and taken up again: on a CPU the rest is the same to the last bit.
+A training can be suspended and resumed: on a CPU the rest is the same to the last bit.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Training(Iterator[Progress]):
     Args:
         phase: of an iteration; called once for each, in turn.
         loss: of a batch in a phase, and its terms.
-        resume: the state of a training that was put down.
+        resume: the state of a training that was suspended.
         end: called when all is done.
 
     Attributes:
@@ -181,7 +181,7 @@ def train_dense(
 
     Args:
         batches: from the first iteration that is still to do.
-        resume: the state of a training that was put down.
+        resume: the state of a training that was suspended.
 
     Raises:
         Diverged: the loss is not finite.
@@ -234,7 +234,7 @@ def search(
     Args:
         batches: from the first iteration that is still to do.
         generator: as it was at the start, for a training that goes on too: it draws when the architecture freezes.
-        resume: the state of a search that was put down.
+        resume: the state of a search that was suspended.
 
     Raises:
         Diverged: the loss is not finite.
@@ -289,7 +289,7 @@ def finetune(
 
     Args:
         batches: from the first iteration that is still to do.
-        resume: the state of a training that was put down.
+        resume: the state of a training that was suspended.
 
     Raises:
         Diverged: the loss is not finite.

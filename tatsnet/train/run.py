@@ -26,9 +26,9 @@ from tatsnet.shipped import SHIPPED_DENSE, dense_parts
 from tatsnet.system.files import Tensors, unpack
 from tatsnet.system.json_files import read_json
 from tatsnet.system.replacing import write_atomically
+from tatsnet.train.following import follow
 from tatsnet.train.kept import Checkpoint
 from tatsnet.train.photos import read_photos, split
-from tatsnet.train.progress import Ticker
 
 Kind = Literal["dense", "search", "finetune"]
 NETWORK = "network.safetensors"
@@ -114,7 +114,8 @@ def run(job: Job, tell: Callable[[str], None], seconds: float = float("inf")) ->
     pack, valid = split(photos, job.valid, job.train.seed)
     kept = Checkpoint(job.out / CHECKPOINT, tell)
     made = _make(job, pack, kept)
-    finished = _follow(job, made.training, kept, tell, began + seconds)
+    steps, state = made.training, made.training.state
+    finished = follow(job.out.name, steps, job.iterations, state, kept, tell, until=began + seconds)
     made.save(job.out / NETWORK)
     if not finished:
         return None
@@ -201,23 +202,6 @@ def _beginning(job: Job) -> Path:
 def _objective(job: Job) -> Objective:
     assert job.objective is not None, "__post_init__ has seen to it"
     return job.objective
-
-
-def _follow(job: Job, training: Training, kept: Checkpoint, tell: Callable[[str], None], deadline: float) -> bool:
-    """Whether the training came to its end before the deadline."""
-    label = job.out.name
-    if kept.iteration:
-        tell(f"{label}  resumes at iteration {kept.iteration}")
-    ticker = Ticker(label, kept.iteration, job.iterations, tell)
-    for progress in training:
-        kept.curve.append({"iteration": progress.iteration, "phase": progress.phase, **progress.terms})
-        ticker.at(progress.iteration, progress.loss)
-        if time.monotonic() >= deadline and progress.iteration < job.iterations:
-            kept.keep(training.state())
-            tell(f"{label}  suspended at iteration {progress.iteration}: the same command resumes it")
-            return False
-        kept.visit(training.state)
-    return True
 
 
 def _measure(model: SuperNetwork | MaskedNetwork, valid: tuple[EvalPhoto, ...]) -> dict[str, float]:

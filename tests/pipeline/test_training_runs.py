@@ -3,45 +3,30 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from pipeline.common.errors import UserError
 from pipeline.common.progress import say
-from pipeline.training.follow import checkpoint_path, device_of, follow, forget, warn_if_useless
+from pipeline.training.follow import checkpoint_path, device_of, forget, run_to_end, warn_if_useless
 from tatsnet.method.settings import TrainConfig
-from tatsnet.method.training import ITERATION, Diverged, Progress
+from tatsnet.method.training import Diverged
 from tatsnet.train.kept import Checkpoint
 
 
-def steps(count: int, diverges: bool = False) -> Iterator[Progress]:
-    for i in range(1, count + 1):
-        loss = 1 / i
-        yield Progress(iteration=25 * i, iterations=25 * count, phase="open", loss=loss, lr=0.5**i, terms={"l1": loss})
-    if diverges:
+class Diverging(Iterator[Any]):
+    def __next__(self) -> Any:
         raise Diverged("the loss became nan at iteration 100 of 200")
 
-
-def test_the_curve_has_every_report_in_order() -> None:
-    curve = follow("pretrain", steps(4), 100)
-    assert curve == [{"iteration": 25 * i, "phase": "open", "l1": 1 / i} for i in range(1, 5)]
+    def state(self) -> dict[str, torch.Tensor]:
+        return {}
 
 
-def test_the_end_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    follow("pretrain", steps(4), 100)
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"pretrain  100/100  loss {(1 + 1 / 2 + 1 / 3 + 1 / 4) / 4:.4f}")
-
-
-def test_the_shown_loss_is_the_mean_of_the_last_eight(capsys: pytest.CaptureFixture[str]) -> None:
-    follow("pretrain", steps(20), 500)
-    assert f"loss {sum(1 / i for i in range(13, 21)) / 8:.4f}" in capsys.readouterr().out
-
-
-def test_a_divergence_is_the_user_s_to_mend_and_says_where_and_how() -> None:
+def test_a_divergence_is_the_user_s_to_mend_and_says_where_and_how(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^pretrain: the loss became nan at iteration 100 .*train\.lr.*params\.yaml"):
-        follow("pretrain", steps(4, diverges=True), 200)
+        run_to_end("pretrain", Diverging(), 200, Checkpoint(tmp_path / "c", say))  # type: ignore[arg-type]
 
 
 def test_the_device_is_the_one_that_is_asked_for() -> None:
@@ -55,38 +40,16 @@ def test_a_device_that_is_not_there_is_the_user_s_to_mend() -> None:
         device_of(TrainConfig(device="cuda"))
 
 
-class TestCheckpoint:
-    def test_it_is_taken_up_with_its_curve(self, tmp_path: Path) -> None:
-        first = Checkpoint(tmp_path / "deep" / "c", say)
-        assert (first.iteration, first.state, first.curve) == (0, None, [])
-        follow("pretrain", steps(4), 100, first, lambda: {ITERATION: torch.tensor(100), "weight": torch.ones(3)})
-        again = Checkpoint(tmp_path / "deep" / "c", say)
-        assert again.iteration == 100
-        assert again.curve == first.curve != []
-        assert again.state is not None
-        assert set(again.state) == {ITERATION, "weight"}
-
-    def test_a_stage_that_ended_leaves_none_of_its_own(self, tmp_path: Path) -> None:
-        paths = [checkpoint_path(tmp_path, stage, {"lr": lr}) for stage in ("a", "ab") for lr in (1, 2)]
-        for path in paths:
-            Checkpoint(path, say).keep({})
-        forget(tmp_path, "a", [paths[0]])
-        assert [path.exists() for path in paths] == [False, True, True, True]
-        os.utime(paths[1], (0, 0))
-        os.utime(paths[2], (0, 0))
-        forget(tmp_path, "a", [paths[0]])
-        assert [path.exists() for path in paths] == [False, False, True, True]
-
-    @pytest.mark.parametrize("every_s", [0.0, 3600.0])
-    def test_it_is_kept_when_it_is_time_to(self, tmp_path: Path, every_s: float) -> None:
-        checkpoint, kept = Checkpoint(tmp_path / "c", say, every_s), []
-
-        def state() -> dict[str, torch.Tensor]:
-            kept.append(len(checkpoint.curve))
-            return {ITERATION: torch.tensor(0)}
-
-        follow("pretrain", steps(4), 100, checkpoint, state)
-        assert kept == ([4] if every_s else [1, 2, 3, 4, 4])
+def test_a_stage_that_ended_leaves_no_checkpoint_of_its_own(tmp_path: Path) -> None:
+    paths = [checkpoint_path(tmp_path, stage, {"lr": lr}) for stage in ("a", "ab") for lr in (1, 2)]
+    for path in paths:
+        Checkpoint(path, say).keep({})
+    forget(tmp_path, "a", [paths[0]])
+    assert [path.exists() for path in paths] == [False, True, True, True]
+    os.utime(paths[1], (0, 0))
+    os.utime(paths[2], (0, 0))
+    forget(tmp_path, "a", [paths[0]])
+    assert [path.exists() for path in paths] == [False, False, True, True]
 
 
 @pytest.mark.parametrize(("psnr_db", "warned"), [(21.0, False), (20.0, True), (19.8, True), (float("nan"), True)])

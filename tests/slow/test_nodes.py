@@ -71,5 +71,5 @@ def test_a_bound_on_time_holds_where_no_node_has_room(project: Path, root: Path)
         searching(project, root, RAY_ADDRESS=cluster.address, **token) as search,
     ):
         assert search.end() == 2, search.told()
-        assert any("trial 0 put down: search.limits.hours" in line for line in search.lines)
+        assert any("trial 0 suspended: search.limits.hours" in line for line in search.lines)
         assert "before any trial finished" in search.errors()

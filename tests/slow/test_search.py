@@ -234,7 +234,7 @@ def test_a_bound_on_money_ends_a_search_with_what_it_has_and_a_higher_one_goes_o
     tiny_profile(project / "params.yaml", changes | {"search.trials": 50, "search.limits": limits})
     with searching(project, root) as search:
         assert search.end() == 0, search.errors()
-        assert any("put down: search.limits.usd" in line for line in search.lines)
+        assert any("suspended: search.limits.usd" in line for line in search.lines)
         assert any("ends with what it has at search.limits.usd" in line for line in search.lines)
     few = trials(project)
     assert 1 <= len(few) < 10

@@ -36,7 +36,7 @@ class Spending:
         limits: none where null.
         before_usd: that the study's ended trials have cost.
         clock: monotonic seconds.
-        under_way_usd: that trials have cost, by number, which were put down and go on.
+        under_way_usd: that trials have cost, by number, which were suspended.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from pipeline.search.study.space import Point
 from pipeline.search.trial.rung_report import RungReport
 
-End = Literal["finished", "stopped", "failed", "put down"]
+End = Literal["finished", "stopped", "failed", "suspended"]
 """How a trial ended: to count, to count without a network, not to count, or to go on another time."""
 
 
@@ -17,7 +17,7 @@ class Asked:
     """A trial that was handed out.
 
     Attributes:
-        reached: iterations that were trained before it was put down or its driver died.
+        reached: iterations that were trained before it was suspended or its driver died.
         had_ended: whether all of it was trained and measured by then, and only its driver did not hear of it.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.common.progress import StayingLine, count, duration, say
+from pipeline.common.progress import StayingLine, count, say
 from pipeline.config import SearchConfig
 from pipeline.report.card import trial_card
 from pipeline.search.driver.budget import Spending
@@ -17,8 +17,9 @@ from pipeline.search.study.pareto import disobedience
 from pipeline.search.trial.rung_report import RungReport
 from pipeline.tracking import Run, Status, Tracker
 from pipeline.tracking.keys import NOTE, TRIAL_STAGE
+from tatsnet.system.progress import duration
 
-STATUS: dict[End, Status] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "put down": "KILLED"}
+STATUS: dict[End, Status] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "suspended": "KILLED"}
 BY_AXIS = ("control", "gain_db", "evenness")
 """Figures of a trial that have a value for each axis."""
 
@@ -138,7 +139,7 @@ class Reporter:
         numbers = {
             "trials_done": float(done),
             "trials_running": float(len(self._runs)),
-            "trials_suspended": float(len(self._ledger.under_way) + (end == "put down")),
+            "trials_suspended": float(len(self._ledger.under_way) + (end == "suspended")),
             "trials_failed": float(failed),
             "iterations_trained": self._estimate.iterations,
             "usd_spent": self._spending.usd,

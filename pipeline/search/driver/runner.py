@@ -105,7 +105,7 @@ class LedgerSearcher(Searcher):
         if report.score and report.rung is not None and not self._is_good(asked, report.rung, report.score):
             self._judged[trial_id] = report.score, "stopped", f"others were better at {report.rung} tenths"
         elif limit := self._spending.reached or self._strange_store(asked, report):
-            self._judged[trial_id] = {}, "put down", limit
+            self._judged[trial_id] = {}, "suspended", limit
         return trial_id not in self._judged
 
     def ends_for(self) -> str | None:
@@ -115,7 +115,7 @@ class LedgerSearcher(Searcher):
     def put_down_all(self) -> None:
         """Put down what has no place to run, when Tune has ended."""
         for trial_id in list(self._asked):
-            self._judged[trial_id] = {}, "put down", self.ends_for() or "no place to run"
+            self._judged[trial_id] = {}, "suspended", self.ends_for() or "no place to run"
             self.on_trial_complete(trial_id)
 
     def died(self, trial_id: str, cause: str) -> None:
@@ -166,9 +166,9 @@ class LedgerSearcher(Searcher):
         cause, judged = self._deaths.pop(trial_id, ""), self._judged.pop(trial_id, None)
         report = RungReport.from_result(result or {})
         found, end, reason = judged or _end_of(report, error, cause)
-        if end == "put down" and not judged:
+        if end == "suspended" and not judged:
             self.trouble = self.trouble or f"{reason}; what is trained lies there, and the same command goes on"
-        record = self._priced(spent | found) | ({} if end == "put down" else {"key": asked.key})
+        record = self._priced(spent | found) | ({} if end == "suspended" else {"key": asked.key})
         self._observer.ended(asked, record, end, reason or None)
         try:
             self._write(asked, record, end, reason, infeasible=report.failed is not None)
@@ -181,7 +181,7 @@ class LedgerSearcher(Searcher):
             self._ledger.finish(asked.number, record)
         elif end == "stopped":
             self._ledger.stop(asked.number, record)
-        elif end == "put down":
+        elif end == "suspended":
             self._ledger.put_down(asked.number, record)
         else:
             self._ledger.fail(asked.number, reason, record, infeasible=infeasible)
@@ -215,7 +215,7 @@ def _end_of(report: RungReport, error: bool, cause: str) -> tuple[dict[str, Any]
     """Figures, end and reason by a trial's last result."""
     found = report.record or {}
     if StoreAway.__name__ in cause:
-        return {}, "put down", cause.partition(": ")[2]
+        return {}, "suspended", cause.partition(": ")[2]
     died = "the worker died or raised" + (f": {cause}" if cause else "")
     reason = report.failed or ("" if found and not error else died)
     return (report.spent or {}) | found, "failed" if reason else "finished", reason

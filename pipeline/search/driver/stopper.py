@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Watch(Stopper):
-    """Ends Tune where it is to end and no trial runs that could be put down at its rung; tells of nothing running.
+    """Ends Tune where it is to end and no trial runs that could be suspended at its rung; tells of nothing running.
 
     Args:
         reached: what a search is to end for, or None.

@@ -6,7 +6,6 @@ another name, and so another study. That must not drop trials in silence.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,8 +97,5 @@ def keep(key: StudyKey, other: Other, state: Path) -> None:
 
 def _kept(state: Path) -> dict[str, str]:
     path = state / KEPT
-    try:
-        known: dict[str, str] = read_json(path) if path.is_file() else {}
-    except (ValueError, json.JSONDecodeError):
-        return {}
+    known: dict[str, str] = read_json(path) if path.is_file() else {}
     return known

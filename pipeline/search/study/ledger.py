@@ -228,7 +228,7 @@ class Ledger:
 
     @property
     def under_way(self) -> dict[int, dict[str, Any]]:
-        """By number, what trials that have not ended had cost when they were put down; empty where nobody knows."""
+        """By number, what trials that have not ended had cost when they were suspended; empty where nobody knows."""
         return {number: cost for number, cost in self._costs.items() if self._states[number] == TrialState.RUNNING}
 
     @property

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import atomic_write_json
-from pipeline.common.progress import Ticker, say
+from pipeline.common.progress import say
 from pipeline.config import LatencyConfig
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.runtimes.choose import pick
+from tatsnet.system.progress import Ticker
 from tatsnet.timing.latency_model import LatencyTable
 from tatsnet.timing.latency_table import measure_table
 
@@ -49,7 +50,7 @@ def _measure(config: LatencyConfig, network: NetworkConfig, device: str) -> Late
         f"search  measures the layers' times on this machine before the trials: {device}, {runtime.name}, "
         f"{config.threads} threads, {config.size}; let nothing else run meanwhile"
     )
-    ticker = cache(partial(Ticker, "search latency"))
+    ticker = cache(partial(Ticker, "search latency", out=say))
     return measure_table(
         network,
         runtime,

@@ -68,10 +68,10 @@ def trial_key(study: str, number: int, point: Point, seed: int) -> str:
 
 
 class Trial:
-    """A search trial that whoever runs it can look at, put down, and take up again elsewhere.
+    """A search trial that whoever runs it can look at, suspend, and resume elsewhere.
 
     Args:
-        checkpoint: of a trial that was put down; None begins.
+        checkpoint: of a trial that was suspended; None begins.
 
     Raises:
         ValueError: a checkpoint that is damaged, or of another trial.
@@ -111,7 +111,7 @@ class Trial:
 
     @property
     def seconds(self) -> float:
-        """Worked on it so far, before it was put down too."""
+        """Worked on it so far, before it was suspended too."""
         return self._seconds_before + time.perf_counter() - self._began
 
     def advance(self) -> Progress | None:

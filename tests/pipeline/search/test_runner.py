@@ -249,7 +249,7 @@ def test_a_limit_puts_the_running_down_and_asks_for_no_more(ledger: Ledger, witn
     assert search.judge("a", {"reached": 3, "spent": json.dumps({"cpu_seconds": 400.0})})
     assert not search.judge("b", {"reached": 3, "spent": json.dumps({"cpu_seconds": 100.0})})
     search.on_trial_complete("b", {})
-    assert witness.told[-1][0] == "put down"
+    assert witness.told[-1][0] == "suspended"
     assert search.suggest("c") == Searcher.FINISHED
     assert (ledger.running, ledger.done) == (2, 0), "it can be taken up again"
 
@@ -348,12 +348,12 @@ def test_a_trial_whose_workers_never_reached_the_store_goes_on_another_time(ledg
     assert witness.told[-1][0] == "reached"
     search.died("a", "pipeline.search.trial.store.StoreAway: cannot use the store s3://b: check it")
     search.on_trial_complete("a", None, error=True)
-    assert witness.told[-1] == ("put down", 0, "cannot use the store s3://b: check it")
+    assert witness.told[-1] == ("suspended", 0, "cannot use the store s3://b: check it")
     assert (ledger.failed, spent.usd) == (0, pytest.approx(0.5))
     assert search.trouble == (
         "cannot use the store s3://b: check it; what is trained lies there, and the same command goes on"
     )
-    assert not search.judge("b", {"reached": 3}), "the others are put down too"
+    assert not search.judge("b", {"reached": 3}), "the others are suspended too"
     assert search.suggest("c") == Searcher.FINISHED
 
 
@@ -461,7 +461,7 @@ def test_checkpoints_that_the_driver_cannot_see_end_the_search(ledger: Ledger, w
     assert isinstance(config, dict)
     assert not search.judge("a", {"reached": 3, "kept": True})
     search.on_trial_complete("a", {})
-    assert witness.told[-1][0] == "put down"
+    assert witness.told[-1][0] == "suspended"
     assert search.suggest("b") == Searcher.FINISHED
     assert "TATSNET_STORE" in str(search.trouble)
 

@@ -74,7 +74,7 @@ def test_what_is_interrupted_goes_on_and_ends_as_if_undisturbed(
             work(context(project, FEW))
     assert not (project / SUPERNET).exists()
     work(context(project, FEW))
-    assert "pretrain  goes on from iteration 10" in capsys.readouterr().out
+    assert "pretrain  resumes at iteration 10" in capsys.readouterr().out
     again = load_dense(project / SUPERNET / WEIGHTS).state_dict()
     assert not list((project / TRAININGS).iterdir())
     work(context(project, FEW))

@@ -1,4 +1,4 @@
-"""Trainings on a folder of photos: dense, search and fine-tuning, put down and taken up."""
+"""Trainings on a folder of photos: dense, search and fine-tuning, suspended and resumed."""
 
 from __future__ import annotations
 

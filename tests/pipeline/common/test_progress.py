@@ -7,7 +7,8 @@ import termios
 
 import pytest
 
-from pipeline.common.progress import StayingLine, Ticker, count, duration, say
+from pipeline.common.progress import StayingLine, count, say
+from tatsnet.system.progress import Ticker, duration
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ class Bench:
 
     def __init__(self, total: int, every: float = 5.0) -> None:
         self.now, self.lines = 100.0, list[str]()
-        self.ticker = Ticker("search", total, every, out=self.lines.append, clock=lambda: self.now)
+        self.ticker = Ticker("search", total, self.lines.append, every, clock=lambda: self.now)
 
     def at(self, now: float, done: int, note: str = "") -> None:
         self.now = 100.0 + now
