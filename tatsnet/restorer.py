@@ -5,6 +5,7 @@ Shapes: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,13 +17,13 @@ from torch import Tensor
 
 from tatsnet.network.architecture import Architecture
 from tatsnet.network.sliders import Sliders
-from tatsnet.network.tasks import check_task
-from tatsnet.pruned.bands import rows_within
+from tatsnet.network.tasks import Task, check_task
 from tatsnet.pruned.folder import read_folder
-from tatsnet.pruned.network import SMALL, Encoded, ExtractedNetwork
+from tatsnet.pruned.network import Encoded, ExtractedNetwork
+from tatsnet.runtimes.bands import SMALL, rows_within
 from tatsnet.runtimes.choose import AUTO, pick
 from tatsnet.shipped import shipped
-from tatsnet.system.memory import available, check_memory
+from tatsnet.system.memory import UNKNOWN, available, check_memory
 
 __all__ = ["Encoded", "Restorer"]
 
@@ -32,13 +33,16 @@ Picture = Pixels | npt.NDArray[np.uint8] | PIL.Image.Image
 STRIP_BYTES = 2**30
 """What a strip of a large image holds, if that is less than a quarter of the memory that is free."""
 
+STRIPS = 4
+"""Several effects of a large image hold so many strips' worth, if that is less than half of the memory that is free."""
+
 
 class Restorer:
     """An extracted network at work. May be used by several threads.
 
     Args:
         network: does the work.
-        strip_bytes: `restore` takes a large image in strips of rows that hold about so much.
+        strip_bytes: `restore` and `restore_each` take a large image in strips of rows that hold about so much.
 
     Example:
         restorer = Restorer.load("models/pruned/knee")
@@ -165,39 +169,67 @@ class Restorer:
             ValueError: as of both; a wrong task is found before any work.
             NotEnoughMemoryError: there is too little memory; before any work.
         """
-        check_task(task)
+        return next(self.restore_each(rgb_HWC, [task], report))
+
+    def restore_each(
+        self, rgb_HWC: Picture, tasks: Sequence[Sequence[float]], report: Callable[[float], None] | None = None
+    ) -> Iterator[Pixels]:
+        """One effect of an image after the other, as `effects` gives them, in bounded memory.
+
+        Where a large image cannot be encoded whole, it is restored strip by strip, as many effects at a time as there
+        is memory for; the part that they share is computed once for each such group.
+
+        Args:
+            rgb_HWC, report: see `restore`.
+            tasks: see `effect`.
+
+        Raises:
+            ValueError, NotEnoughMemoryError: as `restore`, before any work.
+        """
+        wanted = [check_task(task) for task in tasks]
         rgb_HWC = _as_floats(rgb_HWC)
         _check_image(rgb_HWC)
         height, width = rgb_HWC.shape[:2]
-        strip = self._strip(height, width)
+        strip, together = self._plan(height, width, len(wanted))
         if strip >= height:
-            return self._compiled_effect(self.encode(rgb_HWC), task)
-        around = 2 * self._network.around
-        self.prepare([task])
-        restored_HWC = np.empty((height, width, 3), np.float32)
+            return self.effects(self.encode(rgb_HWC), wanted)
+        groups = [wanted[first : first + together] for first in range(0, len(wanted), together)]
+        return (restored for group in groups for restored in self._in_strips(rgb_HWC, group, strip, report))
+
+    def _in_strips(
+        self, rgb_HWC: Pixels, tasks: Sequence[Task], strip: int, report: Callable[[float], None] | None
+    ) -> Iterator[Pixels]:
+        height, around = rgb_HWC.shape[0], 2 * self._network.around
+        images = [np.empty(rgb_HWC.shape, np.float32) for _ in tasks]
         for top in range(0, height, strip):
             if report is not None:
                 report(top / height)
             first, last = max(0, top - around), min(height, top + strip + around)
-            done_HWC = self.effect(self.encode(rgb_HWC[first:last]), task)
-            restored_HWC[top : top + strip] = done_HWC[top - first : top - first + strip]
-        return restored_HWC
+            encoded = self.encode(rgb_HWC[first:last])
+            for image_HWC, task in zip(images, tasks, strict=True):
+                done_HWC = self._compiled_effect(encoded, task)
+                image_HWC[top : top + strip] = done_HWC[top - first : top - first + strip]
+        while images:
+            yield images.pop(0)
 
-    def _strip(self, height: int, width: int) -> int:
-        """Rows of an image that are restored at a time: an even number, or all of them.
+    def _plan(self, height: int, width: int, effects: int) -> tuple[int, int]:
+        """Rows of a strip, an even number or all of them, and how many effects are made at a time.
 
         Raises:
-            NotEnoughMemoryError: there is too little memory for the fewest rows and the restored image.
+            NotEnoughMemoryError: there is too little memory for the fewest rows and one restored image.
         """
-        per_row, around = 2 * self._network.held_per_row(width), self._network.around
-        limit = self._strip_bytes
-        if height * width > SMALL and self._network.device.type == "cpu":
-            limit = min(limit, available() / 4)
-        rows = rows_within(limit, per_row, around, (height + 1) // 2)
-        if height * width > SMALL and self._network.device.type == "cpu":
-            held = min(rows + 2 * around, (height + 1) // 2) * per_row
-            check_memory(int(12 * height * width + held), f"an image of {width}x{height} pixels")
-        return 2 * rows
+        per_row, around, rows = 2 * self._network.held_per_row(width), self._network.around, (height + 1) // 2
+        counts = height * width > SMALL and self._network.device.type == "cpu"
+        free = available() if counts else UNKNOWN
+        for_all = min(STRIPS * self._strip_bytes, free / 2)
+        if effects > 1 and rows * per_row <= for_all:
+            return height, effects
+        strip = rows_within(min(self._strip_bytes, free / 4), per_row, around, rows)
+        image, held = 12 * height * width, min(strip + 2 * around, rows) * per_row
+        if counts:
+            check_memory(int(image + held), f"an image of {width}x{height} pixels")
+        fitting = max(1, int((for_all - held) // image))
+        return 2 * strip, math.ceil(effects / math.ceil(effects / fitting))
 
     def encode_tensor(self, image_BCHW: Tensor) -> Encoded:
         """`encode` of a tensor, B x 3 x H x W in [0, 1].

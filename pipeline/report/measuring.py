@@ -132,8 +132,7 @@ def naturalness(
 
 def dense_architecture(network: NetworkConfig) -> Architecture:
     """The dense network as an architecture: nothing shared, every channel kept."""
-    whole = tuple(tuple(range(network.width)) for _ in range(network.points))
-    return Architecture(network=network, shared=0, patterns=(whole,), tasks=tuple((task, 0) for task in TASKS))
+    return Architecture(network=network, shared=0, patterns=(network.whole,), tasks=tuple((task, 0) for task in TASKS))
 
 
 def flops_by_m(architecture: Architecture) -> tuple[tuple[int, float], ...]:

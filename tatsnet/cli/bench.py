@@ -17,6 +17,7 @@ from tatsnet.pruned.checks import check_readable
 from tatsnet.pruned.folder import read_folder
 from tatsnet.pruned.network import Parts
 from tatsnet.runtimes.choose import AUTO, GPU_ONLY, available
+from tatsnet.runtimes.dense import held_bytes
 from tatsnet.system.json_files import read_json
 from tatsnet.system.memory import check_memory
 from tatsnet.system.replacing import check_writable, write_atomically
@@ -24,9 +25,6 @@ from tatsnet.timing.bench import Place, bench
 from tatsnet.timing.cells import Cell, across, table, to_json
 from tatsnet.timing.subjects import Subject, pruned, random_dense, spread, synthetic
 from tatsnet.timing.synthetic import GRID, PAPER, random_parts
-
-BYTES_PER_PIXEL = 100
-"""Memory that the image, what its effects go on from, and one effect take, of a network of the paper's width."""
 
 ON_GPU = ("torch", *GPU_ONLY)
 FULL_SIZES = ((1280, 720), (2048, 1080), (3840, 2160))
@@ -72,11 +70,13 @@ def run_bench(wanted: Wanted, output: Path | None) -> str:
             "that they ask for"
         )
     with user_errors(output):
+        parts = _parts(wanted)
+        network = parts.architecture.network if parts else PAPER
         for width, height in _sizes(wanted):
-            check_memory(width * height * BYTES_PER_PIXEL, f"--size {width}x{height}")
+            check_memory(int(held_bytes(network, height, width)), f"--size {width}x{height}")
         if output is not None:
             _check_output(output, wanted)
-        for cell in bench(_subjects(wanted), _sizes(wanted), places(wanted), _rounds(wanted), _say):
+        for cell in bench(_subjects(wanted, parts), _sizes(wanted), places(wanted), _rounds(wanted), _say):
             cells.append(cell)
             if output is not None:
                 write_atomically(output, json.dumps(to_json(cells), indent=2).encode())
@@ -129,9 +129,8 @@ def places(wanted: Wanted) -> list[Place]:
     return on_cpu + [Place(device="cuda", threads=0, runtime=name, precision=precision) for name in names]
 
 
-def _subjects(wanted: Wanted) -> list[Subject]:
+def _subjects(wanted: Wanted, parts: Parts | None) -> list[Subject]:
     few = 1 if wanted.quick else 3
-    parts = _parts(wanted)
     if parts is None:
         return [random_dense(PAPER, few), *synthetic(few)]
     name = str(wanted.model or wanted.pattern)

@@ -40,9 +40,9 @@ def effects(photo_path: Path, levels: Sequence[float], folder: Path, model: Path
         check_targets([folder / CONTACT], photo_path, Photo(rgb_HWC=photo.rgb_HWC))
         _check_contact(folder / CONTACT)
         started = time.perf_counter()
-        encoded = restorer.encode(photo.rgb_HWC)
+        restored = restorer.restore_each(photo.rgb_HWC, tasks)
         sheet = ContactSheet(photo.rgb_HWC, levels, photo_path.name)
-        made = tqdm(restorer.effects(encoded, tasks), total=len(tasks), unit="effect", file=sys.stderr, disable=None)
+        made = tqdm(restored, total=len(tasks), unit="effect", file=sys.stderr, disable=None)
         for task, target, restored_HWC in zip(tasks, targets, made, strict=True):
             sheet.add(task, restored_HWC)
             write_photo(target, photo, restored_HWC)

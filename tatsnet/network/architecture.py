@@ -64,6 +64,11 @@ class NetworkConfig:
         """Number of channel-selection points, N = 3 x blocks + 3 (99 for the paper's network)."""
         return 3 * self.blocks + 3
 
+    @property
+    def whole(self) -> Pattern:
+        """Every channel at every selection point: the super network as it is."""
+        return (tuple(range(self.width)),) * self.points
+
 
 class Role(Enum):
     """What a convolution does; the value is how its weights are named.

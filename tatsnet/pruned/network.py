@@ -22,25 +22,16 @@ from tatsnet.network.slicing import slice_section, split, travelling, with_scale
 from tatsnet.network.sliders import PLAIN, Sliders
 from tatsnet.network.supernet import let_through, pad_even
 from tatsnet.network.tasks import Task, check_task
-from tatsnet.pruned.bands import bytes_per_row, hidden_planes, in_bands, reach, rows_within
 from tatsnet.pruned.section_cache import SectionCache
 from tatsnet.runtimes.api import Compiled, Runtime
+from tatsnet.runtimes.bands import BAND_BYTES, IMAGES, SMALL, hidden_planes, reach, run_within
 from tatsnet.runtimes.torch.layers import State, start
 from tatsnet.runtimes.torch.runtime import TorchRuntime
 from tatsnet.system.files import Tensors
-from tatsnet.system.memory import available, check_memory
+from tatsnet.system.memory import check_memory
 
 CACHED_SECTIONS = 64
 CACHED_TASKS = 1024
-BAND_BYTES = 2 * 2**30
-"""An image whose convolutions would hold more than so much at a time, or a quarter of the memory that is free, is run
-in bands."""
-
-SMALL = 2**20
-"""Pixels of an image for which memory is not looked at."""
-
-IMAGES = 5
-"""Copies of an image that are alive together: as it is, padded, with an effect added, clamped, as an array."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -255,13 +246,7 @@ class ExtractedNetwork:
         state: State,
         task_D: Tensor,
     ) -> State:
-        batch, _, height, width = state.image_BCHW.shape
-        per_row = batch * bytes_per_row(convs, pattern, incoming, width, self.dtype.itemsize)
-        around = reach(convs)
-        limit = self._band_bytes
-        if self.device.type == "cpu" and height * width > SMALL:
-            limit = min(limit, available() / 4)
-        return in_bands(section, state, task_D, around, rows_within(limit, per_row, around, height // 2))
+        return run_within(self._band_bytes, section, convs, pattern, incoming, state, task_D)
 
     @torch.inference_mode()
     def _make_section(self, runtime: Runtime, wanted: Wanted) -> Compiled:

@@ -22,9 +22,8 @@ def try_out(runtime: Runtime) -> None:
         Exception: whatever a package raises that does not work here.
     """
     head = convolutions(_NETWORK)[:1]
-    pattern = tuple(tuple(range(_NETWORK.width)) for _ in range(_NETWORK.points))
     tensors = {"head.weight": torch.zeros(_NETWORK.width, 3, 3, 3), "head.bias": torch.ones(_NETWORK.width)}
-    section = runtime.compile(plan_section(head, pattern), tensors)
+    section = runtime.compile(plan_section(head, _NETWORK.whole), tensors)
     image_BCHW = torch.zeros(1, 3, 4, 4, device=runtime.device)
     state = section(start(image_BCHW), torch.zeros(3, device=runtime.device))
     stream_BCHW = state.stream_BCHW.float()

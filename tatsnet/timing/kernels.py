@@ -49,7 +49,7 @@ class Load:
 
 def dense_calls(network: NetworkConfig, height: int, width: int, precision: torch.dtype) -> list[Call]:
     """The calls for an effect of the super network."""
-    convs, every = convolutions(network), (tuple(range(network.width)),) * network.points
+    convs, every = convolutions(network), network.whole
     with META:
         weights = SuperNetwork(network).state_dict()
     tensors = slice_section(weights, network, convs, every, shared=False)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from tatsnet.network.architecture import Architecture, NetworkConfig, Pattern, Role
+from tatsnet.network.architecture import Architecture, NetworkConfig, Role
 from tatsnet.network.section_plan import SectionPlan, plan_section
 from tatsnet.network.slicing import split, travelling
 
@@ -148,8 +148,7 @@ def dense_ms(table: LatencyTable, network: NetworkConfig) -> float:
     Raises:
         ValueError: a network of another width than the table's.
     """
-    whole: Pattern = (tuple(range(network.width)),) * network.points
-    dense = Architecture(network=network, shared=0, patterns=(whole,), tasks=(((0.0, 0.0, 0.0), 0),))
+    dense = Architecture(network=network, shared=0, patterns=(network.whole,), tasks=(((0.0, 0.0, 0.0), 0),))
     return predict(table, dense, effects=1)
 
 

@@ -15,8 +15,7 @@ from tatsnet.network.slicing import split
 
 def dense_moved(network: NetworkConfig, height: int, width: int) -> float:
     """Numbers that the super network moves per effect."""
-    every = (tuple(range(network.width)),) * network.points
-    return even(height) * even(width) * _per_pixel(convolutions(network), every)
+    return even(height) * even(width) * _per_pixel(convolutions(network), network.whole)
 
 
 def moved(architecture: Architecture, height: int, width: int, effects: int) -> float:

@@ -20,7 +20,7 @@ from tatsnet.network.section_plan import SectionPlan
 from tatsnet.pruned.extraction import extract, grid_tasks, slice_parts
 from tatsnet.pruned.folder import SCHEMA
 from tatsnet.pruned.network import ExtractedNetwork
-from tatsnet.restorer import Restorer
+from tatsnet.restorer import STRIPS, Restorer
 from tatsnet.runtimes.api import BOUNDS, Compiled
 from tatsnet.runtimes.torch.runtime import TorchRuntime
 from tatsnet.system.memory import NotEnoughMemoryError
@@ -61,10 +61,36 @@ def test_a_large_image_in_strips_is_the_image_whole(shared: int, height: int, wi
     network = ExtractedNetwork(slice_parts(frozen_network(shared), [(0.0, 0.5, 1.0)]))
     rgb_HWC = photo(height, width)
     narrow = Restorer(network, strip_bytes=1)  # strips as narrow as what lies around them
-    assert narrow._strip(height, width) < height or height == 1
+    assert narrow._plan(height, width, 1)[0] < height or height == 1
     for task in ((0.0, 0.5, 1.0), (0.3, 0.2, 0.1)):
         whole = Restorer(network).restore(rgb_HWC, task)
         np.testing.assert_allclose(narrow.restore(rgb_HWC, task), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("runtime", ["numba", "openvino", "onnxruntime", "torch"])
+@pytest.mark.parametrize("share", [0.0, 0.6, 0.9, 1.0])
+def test_effects_made_in_groups_and_strips_are_those_of_the_image_whole(
+    runtime: str, share: float, folder: Path
+) -> None:
+    """Five effects in a share of the memory that they need with the image whole."""
+    whole, rgb_HWC, tasks = Restorer.load(folder, runtime=runtime), photo(150, 9), random_tasks(5)
+    narrow = whole.in_strips(share * 150 * whole._network.held_per_row(9) / STRIPS)
+    for task, restored_HWC in zip(tasks, narrow.restore_each(rgb_HWC, tasks), strict=True):
+        np.testing.assert_allclose(restored_HWC, whole.restore(rgb_HWC, task), atol=1e-5)
+
+
+def test_as_many_effects_are_made_at_a_time_as_the_memory_holds(folder: Path) -> None:
+    network = Restorer.load(folder, runtime="torch")._network
+    held, image = network.held_per_row(9), 12 * 9
+    seen = set()
+    for limit in np.linspace(0, 150 * held, 30):
+        strip, together = Restorer(network, limit / STRIPS)._plan(150, 9, 5)
+        seen.add(together)
+        least = together == 1 and strip <= 2 * network.around
+        whole = strip >= 150
+        assert whole or least or (strip + 4 * network.around) * held + together * 150 * image <= limit
+        assert not whole or limit >= 150 * held
+    assert seen == {1, 2, 3, 5}, "five are made in groups as even as they can be"
 
 
 @pytest.mark.parametrize("runtime", ["numba", "openvino", "onnxruntime", "torch"])
@@ -81,7 +107,11 @@ def test_too_little_memory_is_told_before_the_work(free: int, folder: Path, monk
     monkeypatch.setattr("tatsnet.system.memory.available", lambda: free)
     monkeypatch.setattr("tatsnet.pruned.network.start", None)  # what the work begins with: it must not be reached
     large = np.broadcast_to(np.float32(0.5), (2000, 3000, 3))
-    for work in (restorer.encode, lambda image: restorer.restore(image, (0, 0, 1))):
+    for work in (
+        restorer.encode,
+        lambda image: restorer.restore(image, (0, 0, 1)),
+        lambda image: restorer.restore_each(image, [(0, 0, 1), (0, 1, 1)]),
+    ):
         with pytest.raises(
             NotEnoughMemoryError, match=r"an image of 3000x\d+ pixels takes about .* free; make it smaller"
         ):

@@ -35,7 +35,7 @@ def test_scales_in_the_weights_are_the_tasks() -> None:
 
 def test_a_shared_section_has_the_mean_tasks_scales() -> None:
     weights = frozen_network(0).supernet.state_dict()
-    pattern = (tuple(range(TINY.width)),) * TINY.points
+    pattern = TINY.whole
     shared, specific = (slice_section(weights, TINY, CONVS, pattern, shared=shared) for shared in (True, False))
     fixed = with_scales(specific, (MEAN_TASK,) * 3)
     assert shared.keys() == fixed.keys()

@@ -8,7 +8,9 @@ import torch
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.supernet import SuperNetwork
 from tatsnet.runtimes import DenseRestorer
+from tatsnet.runtimes.bands import BAND_BYTES
 from tatsnet.runtimes.choose import available, pick
+from tatsnet.runtimes.dense import held_bytes
 from tests.tatsnet.networks import random_tasks
 
 
@@ -26,6 +28,24 @@ def test_effects_are_the_super_networks(name: str, batch: int, height: int, widt
         expected = [network(image, torch.tensor([task] * batch)) for task in tasks]
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(made, expected, strict=True))
     assert not torch.equal(made[0], made[1])
+
+
+@pytest.mark.parametrize("name", available())
+def test_a_large_image_in_bands_is_the_image_whole(name: str) -> None:
+    network = SuperNetwork(NetworkConfig(width=8, blocks=2), torch.Generator().manual_seed(0)).eval()
+    image, tasks = torch.rand(1, 3, 61, 7, generator=torch.Generator().manual_seed(1)), random_tasks(2)
+    whole, banded = (
+        list(DenseRestorer(network, pick(name, threads=1), size).effects(image, tasks)) for size in (2**30, 1)
+    )
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(whole, banded, strict=True))
+
+
+@pytest.mark.parametrize("width", [64, 512])
+def test_what_the_dense_network_holds_is_bounded_by_the_bands(width: int) -> None:
+    network = NetworkConfig(width=width, blocks=1)
+    small, large = (held_bytes(network, side, side) for side in (100, 10_000))
+    assert small > 100 * 100 * 10 * width
+    assert 4 * 10**8 * (width // 2 + 15) + BAND_BYTES == large
 
 
 def test_a_network_that_is_changed_later_is_another_one() -> None:

@@ -32,7 +32,7 @@ from tatsnet.runtimes.torch.section import Section
 from tests.tatsnet.networks import TINY, frozen_network, random_tasks
 
 WIDTHS = sorted({2, 2 * loops.LANES, *(2 * loops.LANES * n + 2 for n in range(1, 2 * loops.WIDE + 2))})
-DENSE = (tuple(range(8)),) * TINY.points
+DENSE = TINY.whole
 
 
 def image(height: int, width: int) -> Tensor:

@@ -16,6 +16,17 @@ from tatsnet.network.architecture import Channels, Conv, Pattern
 from tatsnet.network.slicing import travelling
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.torch.layers import State
+from tatsnet.system.memory import available
+
+BAND_BYTES = 2 * 2**30
+"""An image whose convolutions would hold more than so much at a time, or a quarter of the memory that is free, is run
+in bands."""
+
+SMALL = 2**20
+"""Pixels of an image for which memory is not looked at."""
+
+IMAGES = 5
+"""Copies of an image that are alive together: as it is, padded, with an effect added, clamped, as an array."""
 
 
 def reach(convs: Sequence[Conv]) -> int:
@@ -65,6 +76,31 @@ def rows_within(limit_bytes: float, bytes_per_row: float, around: int, rows: int
         return rows
     count = math.ceil(rows / max(fitting - 2 * around, around, 1))
     return math.ceil(rows / count)
+
+
+def run_within(
+    limit_bytes: float,
+    section: Compiled,
+    convs: Sequence[Conv],
+    pattern: Pattern,
+    incoming: Channels,
+    state: State,
+    task_D: Tensor,
+) -> State:
+    """Run a section, in as few bands as keep what it holds within a limit.
+
+    On a CPU a large image takes no more than a quarter of the memory that is free, either.
+
+    Args:
+        convs, pattern, incoming: what the section was made of.
+        state: as the section takes it; left as it is.
+    """
+    batch, _, height, width = state.image_BCHW.shape
+    if state.image_BCHW.device.type == "cpu" and height * width > SMALL:
+        limit_bytes = min(limit_bytes, available() / 4)
+    around = reach(convs)
+    per_row = batch * bytes_per_row(convs, pattern, incoming, width, state.image_BCHW.dtype.itemsize)
+    return in_bands(section, state, task_D, around, rows_within(limit_bytes, per_row, around, height // 2))
 
 
 def in_bands(section: Compiled, state: State, task_D: Tensor, around: int, band: int) -> State:

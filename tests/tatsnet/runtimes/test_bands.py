@@ -8,9 +8,9 @@ import torch
 from tatsnet.network.architecture import NetworkConfig, convolutions
 from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, split, travelling
-from tatsnet.pruned.bands import bytes_per_row, in_bands, reach, rows_within
 from tatsnet.pruned.extraction import slice_parts
 from tatsnet.pruned.network import ExtractedNetwork
+from tatsnet.runtimes.bands import bytes_per_row, in_bands, reach, rows_within
 from tatsnet.runtimes.torch.layers import start
 from tatsnet.runtimes.torch.section import Section
 from tests.tatsnet.networks import HALF, OPEN, TINY, frozen_network, random_tasks
