@@ -42,7 +42,7 @@ def figures(network: Dense | Extracted, photos: Sequence[EvalPhoto], best_of: in
         "ssim": oracle.ssim,
         "psnr_best27_db": best,
         "psnr_by_degradation_db": list(oracle.by_degradation_db),
-        **measure_control(network.restore, photos, CPU).to_json(),
+        **measure_control(network.restore, photos, CPU, network.sliders).to_json(),
     }
 
 

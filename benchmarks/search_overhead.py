@@ -30,13 +30,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from ray import tune
 from ray.tune.search.optuna import OptunaSearch
 
+from pipeline.cluster.ray_cluster import connect
+from pipeline.cluster.store import Store
 from pipeline.config import Limits, Params, load
 from pipeline.search.driver.budget import Rates, Spending
-from pipeline.search.driver.ray_cluster import connect
 from pipeline.search.driver.reporter import Reporter
-from pipeline.search.driver.runner import LedgerSearcher, make_tuner
+from pipeline.search.driver.runner import LedgerSearcher, tuner_of
 from pipeline.search.study.ledger import Ledger, sqlite
-from pipeline.search.trial.store import Store
 from pipeline.search.trial.trainable import RUNGS
 from pipeline.tracking import NullRun, NullTracker, open_tracker, stage_run
 from pipeline.tracking.keys import TRIAL_STAGE
@@ -97,7 +97,7 @@ def ours(params: Params, trials: int, place: Path, trainable: Trivial, mlflow: b
         spending = Spending(Rates.of(params.cost), Limits(hours=None, usd=None), 0.0)
         observer = Watched(tracker, run, config, "study", ledger, spending)
         searcher = LedgerSearcher(config, ledger, Store(str(place / "store"), "study"), spending, observer)
-        make_tuner(trainable, searcher, config.resources, place).fit()
+        tuner_of(trainable, searcher, config.resources, place).fit()
 
     if mlflow:
         with stage_run(tracker, "search", {}, root=place, upstream=(), dataset_sha256=None) as run:

@@ -20,9 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.cluster.ray_auth import close_own_ray
 from pipeline.common.layout import TRIALS_FILE
 from pipeline.config import Params, Stopping, load
-from pipeline.search.driver.ray_auth import close_own_ray
 from pipeline.search.study.pareto import Candidate, hypervolume, pareto_set
 from pipeline.stages import search
 from pipeline.stages.runner import Context

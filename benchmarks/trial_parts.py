@@ -19,10 +19,10 @@ from typing import TypeVar
 
 import torch
 
+from pipeline.cluster.store import Store
 from pipeline.commands.plan import make_plan
 from pipeline.config import Params, load
 from pipeline.search.study.space import Point
-from pipeline.search.trial.store import Store
 from pipeline.search.trial.trainable import RUNGS
 from pipeline.search.trial.trial import Job, Trial
 from pipeline.stages.runner import Context

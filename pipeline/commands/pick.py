@@ -13,7 +13,6 @@ from pipeline.common.layout import (
     ARCHITECTURE,
     CLEAN,
     DENSE,
-    EVAL,
     PICKED,
     STATE,
     SUPERNET,
@@ -39,8 +38,9 @@ from pipeline.report.schema import NetworkFigures
 from pipeline.search.study.earlier import SHOWN, FinishedTrial, finished_trial
 from pipeline.tracking import Run, Tracker, open_tracker, stage_run
 from pipeline.training.curves import Shown
-from pipeline.training.finetuning import Job, run
-from pipeline.training.follow import checkpoint_path, forget
+from pipeline.training.follow import training_key
+from pipeline.training.jobs import run_jobs
+from pipeline.training.work import Job
 from tatsnet.method.checkpoint import load_dense, load_masked
 from tatsnet.method.objective import Variant
 from tatsnet.network.architecture import Architecture, NetworkConfig
@@ -119,18 +119,15 @@ def _make(
     }
     job = Job(
         label=f"pick {number}",
+        key=training_key(inputs),
+        begin=(begun / WEIGHTS).read_bytes(),
         variant=variant,
-        weights=begun / WEIGHTS,
-        target=tuned / WEIGHTS,
-        checkpoint=checkpoint_path(root, STAGE, inputs),
-        photos=root / TRAIN_PIXELS,
-        valid=root / EVAL / "valid",
         iterations=params.finetune.iterations,
         config=params.train,
         shown=Shown(root=root, experiment=params.tracking.experiment, run_id=run_id, name="train"),
     )
-    say(f"pick {number}  validation {run(job).psnr_db:.2f} dB")
-    forget(root, STAGE, [job.checkpoint])
+    (made,) = run_jobs(root, STAGE, {tuned: job}, params.search.resources, processes=1)
+    say(f"pick {number}  validation {made.psnr_db:.2f} dB")
     try:
         report = extract(load_masked(tuned / WEIGHTS), scratch / "network")
     except NotEqual as error:

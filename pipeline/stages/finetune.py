@@ -8,7 +8,6 @@ from typing import Any
 from pipeline.common.files import atomic_write_json, fresh_folder, read_json, sha256_file
 from pipeline.common.layout import (
     DENSE,
-    EVAL,
     FIGURES,
     SELECTED_FILE,
     SUPERNET,
@@ -19,13 +18,13 @@ from pipeline.common.layout import (
 )
 from pipeline.common.progress import say
 from pipeline.stages.runner import Context, Stage, main
-from pipeline.training.curves import Shown
-from pipeline.training.finetuning import Job, run_all
-from pipeline.training.follow import checkpoint_path, forget
+from pipeline.training.follow import training_key
+from pipeline.training.jobs import run_jobs
+from pipeline.training.work import Job
 from tatsnet.method.objective import Variant
 
 
-def make_jobs(context: Context, picks: list[dict[str, Any]], folder: Path) -> dict[str, Job]:
+def make_jobs(context: Context, picks: list[dict[str, Any]]) -> dict[str, Job]:
     """The dense baseline and every picked trial, by the name of its folder; the longest first.
 
     The baseline gets what a pick got in all: one trial's iterations and this stage's.
@@ -47,20 +46,16 @@ def make_jobs(context: Context, picks: list[dict[str, Any]], folder: Path) -> di
             "iterations": iterations,
             "photos": photos,
             "variant": variant and variant.value,
+            "weights": sha256_file(source / WEIGHTS),
         }
         made[place] = Job(
             label=f"finetune {label}",
+            key=training_key(inputs),
+            begin=(source / WEIGHTS).read_bytes(),
             variant=variant,
-            weights=source / WEIGHTS,
-            target=folder / place / WEIGHTS,
-            checkpoint=checkpoint_path(root, "finetune", inputs | {"weights": sha256_file(source / WEIGHTS)}),
-            photos=root / TRAIN_PIXELS,
-            valid=root / EVAL / "valid",
             iterations=iterations,
             config=params.train,
-            shown=Shown(root=root, experiment=params.tracking.experiment, run_id=context.run.id, name=f"train_{place}")
-            if context.run.id
-            else None,
+            shown=context.shown(f"train_{place}"),
         )
     return made
 
@@ -68,11 +63,14 @@ def make_jobs(context: Context, picks: list[dict[str, Any]], folder: Path) -> di
 def work(context: Context) -> None:
     """Write `models/tuned/{dense, trial number}`."""
     picks = read_json(context.root / SELECTED_FILE, "run the stage again: dvc repro --force select")["picks"]
+    params = context.params
     with fresh_folder(context.root / TUNED) as folder:
-        jobs = make_jobs(context, picks, folder)
+        jobs = make_jobs(context, picks)
         for place in jobs:
             (folder / place).mkdir()
-        tuned = dict(zip(jobs, run_all(list(jobs.values()), context.params.finetune.processes), strict=True))
+        by_folder = {folder / place: job for place, job in jobs.items()}
+        made = run_jobs(context.root, "finetune", by_folder, params.search.resources, params.finetune.processes)
+        tuned = dict(zip(jobs, made, strict=True))
         dense = tuned[DENSE].control
         figures = {
             place: {"psnr_db": result.psnr_db, **result.control.beside(dense)} for place, result in tuned.items()
@@ -80,7 +78,6 @@ def work(context: Context) -> None:
         for place, job in jobs.items():
             say(f"{job.label}  validation {figures[place]['psnr_db']:.2f} dB")
         atomic_write_json(folder / FIGURES, figures)
-    forget(context.root, "finetune", [job.checkpoint for job in jobs.values()])
     context.run.metrics({f"psnr_db_{place}": float(found["psnr_db"]) for place, found in figures.items()})
     context.run.json({place: result.curve for place, result in tuned.items()}, "curves.json")
 

@@ -19,6 +19,7 @@ from pipeline.common.progress import say
 from pipeline.common.told import DONE, told
 from pipeline.config import PARAMS_FILE, Params, load
 from pipeline.tracking import Run, Tracker, open_tracker, stage_run
+from pipeline.training.curves import Shown
 from tatsnet.system.allocator import keep_freed_memory
 from tatsnet.system.progress import duration
 
@@ -31,6 +32,16 @@ class Context:
     params: Params
     tracker: Tracker
     run: Run
+
+    def shown(self, name: str) -> Shown | None:
+        """Where a training of this stage records its curve; None where no run is recorded.
+
+        Args:
+            name: before the names of its figures.
+        """
+        if not self.run.id:
+            return None
+        return Shown(root=self.root, experiment=self.params.tracking.experiment, run_id=self.run.id, name=name)
 
 
 @dataclass(frozen=True, kw_only=True)

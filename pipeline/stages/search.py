@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pipeline.cluster.ray_auth import close_own_ray, cluster_address
+from pipeline.cluster.store import Store
 from pipeline.common.datasets import load_eval_photos, load_pack
 from pipeline.common.files import atomic_write_json, fresh_folder, read_json
 from pipeline.common.layout import (
@@ -23,14 +25,12 @@ from pipeline.common.layout import (
 from pipeline.common.progress import StayingLine, count, say
 from pipeline.search.driver.budget import Rates, Spending, spent_usd
 from pipeline.search.driver.live import LiveSearch
-from pipeline.search.driver.ray_auth import close_own_ray, cluster_address
 from pipeline.search.driver.reporter import Reporter
 from pipeline.search.study.identity import searches, shared_studies, study_key
 from pipeline.search.study.kept import Other, others
 from pipeline.search.study.ledger import Ledger, sqlite
 from pipeline.search.study.lock import alone_by_database, alone_by_file
 from pipeline.search.trial.latency import table_of_study
-from pipeline.search.trial.store import Store
 from pipeline.search.trial.trial import Job
 from pipeline.stages.runner import Context, Stage, main
 from tatsnet.method.checkpoint import load_dense

@@ -35,9 +35,14 @@ def device_of(config: TrainConfig) -> torch.device:
         raise UserError(f"params.yaml: {error}") from error
 
 
-def checkpoint_path(root: Path, stage: str, inputs: Mapping[str, Any]) -> Path:
-    """Where a stage's training leaves its checkpoint: another place for other inputs or other code."""
-    return home(root) / TRAININGS / f"{stage}-{key_of({**inputs, 'code': code_version()})}"
+def training_key(inputs: Mapping[str, Any]) -> str:
+    """The key of a training: another one for other inputs or other code."""
+    return key_of({**inputs, "code": code_version()})
+
+
+def checkpoint_path(root: Path, stage: str, key: str) -> Path:
+    """Where a stage's training leaves its checkpoint on this machine."""
+    return home(root) / TRAININGS / f"{stage}-{key}"
 
 
 def forget(root: Path, stage: str, own: Collection[Path]) -> None:

@@ -15,6 +15,7 @@ import grimp
 PACKAGES = ("tatsnet", "pipeline")
 NO_RESULT = (
     "pipeline/__init__.py",
+    "pipeline/cluster",
     "pipeline/commands",
     "pipeline/common",
     "pipeline/config",

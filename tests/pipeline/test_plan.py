@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from pipeline.cluster.store import KEPT
 from pipeline.commands.plan import CHECKPOINTS_KEPT, Plan, StagePlan, make_plan, weights
 from pipeline.commands.plan_table import render
 from pipeline.config import Params, load
 from pipeline.search.study.pareto import Candidate
-from pipeline.search.trial.store import KEPT
 from pipeline.stages.select import choose
 from tatsnet.network.architecture import NetworkConfig
 

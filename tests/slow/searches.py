@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,12 @@ def end_session(process: subprocess.Popen[bytes]) -> None:
 class Search:
     """The search stage as a process in a session of its own; it writes into files, which no orphan keeps open."""
 
-    def __init__(self, root: Path, source: Path, **environment: str) -> None:
+    def __init__(self, root: Path, source: Path, stage: str = "search", **environment: str) -> None:
         place = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(source)} | environment
         self._out, self._err = root / "out.txt", root / "err.txt"
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.stages.search"],
+                [sys.executable, "-m", f"pipeline.stages.{stage}"],
                 cwd=root,
                 env=place,
                 stdout=out,
@@ -102,12 +103,16 @@ class Search:
 
 
 @contextlib.contextmanager
-def searching(root: Path, source: Path, **environment: str) -> Iterator[Search]:
-    search = Search(root, source, **environment)
+def staging(stage: str, root: Path, source: Path, **environment: str) -> Iterator[Search]:
+    """A stage in a process of its own, which ends with the block."""
+    running = Search(root, source, stage, **environment)
     try:
-        yield search
+        yield running
     finally:
-        end_session(search.process)
+        end_session(running.process)
+
+
+searching = partial(staging, "search")
 
 
 def trials(root: Path) -> Any:

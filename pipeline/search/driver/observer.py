@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from pipeline.cluster.report import Report
 from pipeline.search.study.space import Point
-from pipeline.search.trial.rung_report import RungReport
 
 End = Literal["finished", "stopped", "failed", "suspended"]
 """How a trial ended: to count, to count without a network, not to count, or to go on another time."""
@@ -34,7 +34,7 @@ class Observer(Protocol):
     def started(self, asked: Asked) -> None:
         """A trial was handed to a worker."""
 
-    def reached(self, asked: Asked, report: RungReport) -> None:
+    def reached(self, asked: Asked, report: Report) -> None:
         """A rung is done, or the trial waits for the store: `away` is why."""
 
     def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.cluster.report import Report
 from pipeline.common.progress import StayingLine, count, say
 from pipeline.config import SearchConfig
 from pipeline.report.card import trial_card
@@ -14,7 +15,6 @@ from pipeline.search.driver.live import LiveSearch
 from pipeline.search.driver.observer import Asked, End
 from pipeline.search.study.ledger import Ledger
 from pipeline.search.study.pareto import disobedience
-from pipeline.search.trial.rung_report import RungReport
 from pipeline.tracking import Run, Status, Tracker
 from pipeline.tracking.keys import NOTE, TRIAL_STAGE
 from tatsnet.system.progress import duration
@@ -83,7 +83,7 @@ class Reporter:
         run.params(point.to_json())
         return run
 
-    def reached(self, asked: Asked, report: RungReport) -> None:
+    def reached(self, asked: Asked, report: Report) -> None:
         if report.away is not None:
             if asked.number not in self._waiting:
                 say(f"search  trial {asked.number} waits: {report.away}")
@@ -98,7 +98,7 @@ class Reporter:
             )
             self._show(self.status())
 
-    def _draw_curves(self, asked: Asked, report: RungReport, reached: int) -> None:
+    def _draw_curves(self, asked: Asked, report: Report, reached: int) -> None:
         """What a rung brought, at the iterations at which it was so."""
         run = self._runs[asked.number]
         for point in report.curve:

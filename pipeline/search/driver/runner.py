@@ -5,25 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
-from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from pipeline.cluster.ray_cluster import connect
+from pipeline.cluster.report import Report
+from pipeline.cluster.store import Store, StoreAway
+from pipeline.cluster.tuning import InOrder, idle, last_words, make_tuner
+from pipeline.cluster.watch import Watch
 from pipeline.common.errors import UserError
-from pipeline.common.progress import count, say
+from pipeline.common.progress import count
 from pipeline.config import Resources, SearchConfig
 from pipeline.search.driver.budget import Spending
 from pipeline.search.driver.observer import Asked, End, Observer
-from pipeline.search.driver.ray_cluster import connect
-from pipeline.search.driver.stopper import Watch
 from pipeline.search.study.ledger import Ledger
 from pipeline.search.study.mo_asha import goes_on
 from pipeline.search.study.pareto import COSTS
 from pipeline.search.study.retry import StudyAway
-from pipeline.search.trial.rung_report import RungReport
-from pipeline.search.trial.store import Store, StoreAway
 from pipeline.search.trial.trainable import RUNGS, SearchTrainable
 from pipeline.search.trial.trial import Job, trial_key
 
@@ -94,7 +93,7 @@ class LedgerSearcher(Searcher):
 
     def judge(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take a rung's result; whether the trial goes on."""
-        asked, report = self._asked[trial_id], RungReport.from_result(result)
+        asked, report = self._asked[trial_id], Report.from_result(result)
         if report.reached is not None or report.away is not None:
             self._observer.reached(asked, report)
         if report.spent is not None:
@@ -136,7 +135,7 @@ class LedgerSearcher(Searcher):
         except (StoreAway, ValueError):
             return False
 
-    def _strange_store(self, asked: Asked, report: RungReport) -> str | None:
+    def _strange_store(self, asked: Asked, report: Report) -> str | None:
         """Why the first checkpoint of all cannot be seen from here."""
         if report.kept and not self._store_seen:
             try:
@@ -164,7 +163,7 @@ class LedgerSearcher(Searcher):
         """Tell of a trial's end, then write it into the ledger: one killed in between is told of again, by its key."""
         asked, spent = self._asked.pop(trial_id), self._spent.pop(trial_id, {})
         cause, judged = self._deaths.pop(trial_id, ""), self._judged.pop(trial_id, None)
-        report = RungReport.from_result(result or {})
+        report = Report.from_result(result or {})
         found, end, reason = judged or _end_of(report, error, cause)
         if end == "suspended" and not judged:
             self.trouble = self.trouble or f"{reason}; what is trained lies there, and the same command goes on"
@@ -211,7 +210,7 @@ class LedgerSearcher(Searcher):
         """Nothing: the ledger is the state."""
 
 
-def _end_of(report: RungReport, error: bool, cause: str) -> tuple[dict[str, Any], End, str]:
+def _end_of(report: Report, error: bool, cause: str) -> tuple[dict[str, Any], End, str]:
     """Figures, end and reason by a trial's last result."""
     found = report.record or {}
     if StoreAway.__name__ in cause:
@@ -221,26 +220,12 @@ def _end_of(report: RungReport, error: bool, cause: str) -> tuple[dict[str, Any]
     return (report.spent or {}) | found, "failed" if reason else "finished", reason
 
 
-class Judged(FIFOScheduler):
-    """Trials in the order in which they come; each goes on as long as the searcher finds it good."""
+class Judged(InOrder):
+    """Trials in order; each goes on as long as the searcher finds it good."""
 
     def __init__(self, searcher: LedgerSearcher, watch: Watch | None = None) -> None:
-        super().__init__()
-        self._searcher, self._watch = searcher, watch
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing, as of the searcher."""
-        return {}
-
-    def on_trial_add(self, tune_controller: TuneController, trial: TuneTrial) -> None:
-        """The first of all that Tune lets one see of itself."""
-        if self._watch:
-            self._watch.controller = tune_controller
-
-    def choose_trial_to_run(self, tune_controller: TuneController) -> TuneTrial | None:
-        """The first that waits: Tune's own choice, without a look at every trial that has ended."""
-        waiting = [trial for trial in tune_controller.get_live_trials() if trial.status == TuneTrial.PENDING]
-        return min(waiting, key=lambda trial: trial.config["number"], default=None)
+        super().__init__(watch)
+        self._searcher = searcher
 
     def on_trial_result(self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]) -> str:
         """Ask the searcher."""
@@ -248,11 +233,8 @@ class Judged(FIFOScheduler):
         return verdict
 
     def on_trial_error(self, tune_controller: TuneController, trial: TuneTrial) -> None:
-        """Hand on what it died of: the last line of the traceback that Tune wrote down."""
-        file = Path(trial.error_file) if trial.error_file else None
-        text = file.read_text(encoding="utf-8") if file and file.exists() else ""
-        said = [line.strip() for line in text.splitlines() if line.strip()]
-        self._searcher.died(trial.trial_id, said[-1][:500] if said else "")
+        """Hand on what it died of."""
+        self._searcher.died(trial.trial_id, last_words(trial))
 
 
 def run_search(
@@ -296,44 +278,13 @@ def run_search(
 def _tune(config: SearchConfig, job: Job, searcher: LedgerSearcher, state: Path) -> None:
     end = connect(config.resources)
     try:
-        make_tuner(tune.with_parameters(SearchTrainable, job=job), searcher, config.resources, state).fit()
+        tuner_of(tune.with_parameters(SearchTrainable, job=job), searcher, config.resources, state).fit()
         searcher.put_down_all()
     finally:
         end()
 
 
-def make_tuner(trainable: Any, searcher: LedgerSearcher, resources: Resources, state: Path) -> tune.Tuner:
-    """Tune as a search uses it: trials as the searcher gives them, on the resources, in processes that are used again.
-
-    Args:
-        trainable: a class; its results are those of `SearchTrainable`.
-        state: folder of Tune's own records, which are never read again.
-    """
-    watch = Watch(searcher.ends_for, lambda: _say_idle(resources))
-    return tune.Tuner(
-        tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
-        tune_config=tune.TuneConfig(
-            search_alg=tune.search.ConcurrencyLimiter(searcher, max_concurrent=resources.concurrent),
-            scheduler=Judged(searcher, watch),
-            num_samples=-1,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(state.resolve()),
-            verbose=0,
-            stop=watch,
-            failure_config=tune.FailureConfig(max_failures=resources.max_failures),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            log_to_file=False,
-        ),
-    )
-
-
-def _say_idle(resources: Resources) -> None:
-    have = ray.cluster_resources()
-    cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
-    say(
-        f"search  no trial runs: each asks one node for {resources.cpus_per_trial:g} CPU and "
-        f"{resources.gpus_per_trial:g} GPU, all nodes have {cpus:g} and {gpus:g}; waits for nodes to come"
-    )
+def tuner_of(trainable: Any, searcher: LedgerSearcher, resources: Resources, state: Path) -> tune.Tuner:
+    """Tune with the trials that the searcher gives, and judges."""
+    watch = Watch(searcher.ends_for, idle("search  no trial", resources))
+    return make_tuner(trainable, resources, state, Judged(searcher, watch), watch, searcher=searcher)

@@ -14,11 +14,11 @@ from typing import Any
 
 from optuna.storages import BaseStorage
 
+from pipeline.cluster.store import Store
 from pipeline.common.errors import UserError
 from pipeline.common.files import read_json, some_of
 from pipeline.common.layout import ARCHITECTURE, STATE, TRIALS, TRIALS_FILE, WEIGHTS
 from pipeline.search.study.ledger import database, ended_records, sqlite
-from pipeline.search.trial.store import Store
 
 SHOWN = 8
 """Letters of a study's key that people are shown; any beginning that names one study is taken."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cluster.store import Store
 from pipeline.common.errors import UserError
 from pipeline.common.layout import STATE, TRIALS, TRIALS_FILE
 from pipeline.search.study.earlier import finished_trial
 from pipeline.search.study.ledger import Ledger, sqlite
-from pipeline.search.trial.store import Store
 from tests.pipeline.search.spaces import search_config, space, suggestion
 
 OLD, NEW = "aa11" * 4, "ab22" * 4

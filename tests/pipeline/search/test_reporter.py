@@ -9,12 +9,12 @@ from typing import Any
 import optuna
 import pytest
 
+from pipeline.cluster.report import Report
 from pipeline.config import Limits
 from pipeline.search.driver.budget import Rates, Spending
 from pipeline.search.driver.observer import Asked
 from pipeline.search.driver.reporter import Reporter
 from pipeline.search.study.ledger import Ledger
-from pipeline.search.trial.rung_report import RungReport
 from pipeline.tracking import NullRun, NullTracker, Run
 from pipeline.tracking.keys import NOTE
 from tatsnet.network.tasks import AXES
@@ -76,10 +76,10 @@ def test_every_turn_of_a_trial_is_one_line(capsys: pytest.CaptureFixture[str]) -
     ledger = make_ledger()
     reporter, asked = reporter_of(ledger), asked_of(ledger)
     reporter.started(asked)
-    reporter.reached(asked, RungReport(reached=6, phase="open", loss=0.125))
-    reporter.reached(asked, RungReport())
+    reporter.reached(asked, Report(reached=6, phase="open", loss=0.125))
+    reporter.reached(asked, Report())
     for _ in range(3):
-        reporter.reached(asked, RungReport(away="cannot use the store"))
+        reporter.reached(asked, Report(away="cannot use the store"))
     reporter.ended(asked, record(25.5), "finished", None)
     started, reached, waits, ended = capsys.readouterr().out.splitlines()
     assert f"trial 0 starts: {asked.point.variant}  lambda1 {asked.point.lambda1:.2g}" in started
@@ -128,7 +128,7 @@ def test_a_training_is_a_curve_with_its_iterations_and_a_rung_has_its_psnr() -> 
     reporter.started(asked)
     curve = tuple({"iteration": n, "loss": 1 / n, "lr": 1e-3} for n in (25, 50))
     score = {"psnr_db": 24.0, "flops_ratio_m27": 0.5}
-    reporter.reached(asked, RungReport(reached=50, phase="joint", loss=0.02, curve=curve, score=score))
+    reporter.reached(asked, Report(reached=50, phase="joint", loss=0.02, curve=curve, score=score))
     assert tracker.trial.figures == [
         (25, {"train_loss": 1 / 25, "train_lr": 1e-3}),
         (50, {"train_loss": 1 / 50, "train_lr": 1e-3}),

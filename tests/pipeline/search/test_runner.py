@@ -17,6 +17,8 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 from sqlalchemy.exc import OperationalError
 
+from pipeline.cluster.report import Report
+from pipeline.cluster.store import Store
 from pipeline.common.errors import UserError
 from pipeline.config import Limits, Stopping
 from pipeline.search.driver.budget import Rates, Spending
@@ -25,8 +27,6 @@ from pipeline.search.driver.runner import FAILURES_PER_TRIAL, Judged, LedgerSear
 from pipeline.search.study.ledger import Ledger, sqlite
 from pipeline.search.study.retry import Patience
 from pipeline.search.study.space import Point
-from pipeline.search.trial.rung_report import RungReport
-from pipeline.search.trial.store import Store
 from pipeline.search.trial.trial import trial_key
 from tests.pipeline.search.jobs import make_job
 from tests.pipeline.search.spaces import search_config, space
@@ -52,7 +52,7 @@ class Witness:
     def started(self, asked: Asked) -> None:
         self.told.append(("started", asked.number, asked.key))
 
-    def reached(self, asked: Asked, report: RungReport) -> None:
+    def reached(self, asked: Asked, report: Report) -> None:
         self.told.append(("reached", asked.number, report))
 
     def ended(self, asked: Asked, record: dict[str, Any], end: End, reason: str | None) -> None:
@@ -346,7 +346,7 @@ def test_a_trial_whose_workers_never_reached_the_store_goes_on_another_time(ledg
     assert search.judge("a", {"reached": 3, **costs})
     assert search.judge("a", {"away": "no bucket", **costs})
     assert witness.told[-1][0] == "reached"
-    search.died("a", "pipeline.search.trial.store.StoreAway: cannot use the store s3://b: check it")
+    search.died("a", "pipeline.cluster.store.StoreAway: cannot use the store s3://b: check it")
     search.on_trial_complete("a", None, error=True)
     assert witness.told[-1] == ("suspended", 0, "cannot use the store s3://b: check it")
     assert (ledger.failed, spent.usd) == (0, pytest.approx(0.5))

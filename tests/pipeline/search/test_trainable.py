@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.search.trial import trainable
-from pipeline.search.trial.store import Store, StoreAway
+from pipeline.cluster import trainable
+from pipeline.cluster.store import Store, StoreAway
 from pipeline.search.trial.trainable import RUNGS, SearchTrainable
 from tatsnet.method import training
 from tests.pipeline.search.jobs import make_job

@@ -25,34 +25,33 @@ def inputs(tmp_path: Path) -> None:
 
 
 def test_every_trial_is_trained_once_and_dense_first(tmp_path: Path) -> None:
-    jobs = make_jobs(context(tmp_path), PICKS, tmp_path / "tuned")
+    jobs = make_jobs(context(tmp_path), PICKS)
     assert list(jobs) == [DENSE, "0003", "0007"]
     assert "knee+budget" in jobs["0003"].label
     assert [job.variant for job in jobs.values()] == [None, Variant("TA+TSNet"), Variant("TSNet-m")]
 
 
 def test_dense_gets_what_a_pick_got_in_all(tmp_path: Path) -> None:
-    jobs = make_jobs(context(tmp_path), PICKS, tmp_path / "tuned")
+    jobs = make_jobs(context(tmp_path), PICKS)
     assert {place: job.iterations for place, job in jobs.items()} == {DENSE: 100 + 30, "0003": 30, "0007": 30}
 
 
-def test_each_reads_its_own_and_writes_its_own(tmp_path: Path) -> None:
-    jobs = make_jobs(context(tmp_path), PICKS, tmp_path / "tuned")
-    assert len({job.weights for job in jobs.values()}) == len({job.target for job in jobs.values()}) == 3
-    assert jobs["0007"].weights == tmp_path / "search" / "trials" / "0007" / "weights.safetensors"
-    assert jobs["0007"].target == tmp_path / "tuned" / "0007" / "weights.safetensors"
+def test_each_begins_with_its_own_network(tmp_path: Path) -> None:
+    jobs = make_jobs(context(tmp_path), PICKS)
+    assert jobs["0007"].begin == (tmp_path / TRIALS / "0007" / WEIGHTS).read_bytes()
+    assert len({job.begin for job in jobs.values()}) == 3
 
 
-def checkpoints(root: Path) -> dict[str, Path]:
-    return {place: job.checkpoint for place, job in make_jobs(context(root), PICKS, root / "tuned").items()}
+def keys(root: Path) -> dict[str, str]:
+    return {place: job.key for place, job in make_jobs(context(root), PICKS).items()}
 
 
-def test_a_checkpoint_is_of_one_network_and_of_these_inputs(tmp_path: Path) -> None:
-    before = checkpoints(tmp_path)
+def test_a_key_is_of_one_network_and_of_these_inputs(tmp_path: Path) -> None:
+    before = keys(tmp_path)
     assert len(set(before.values())) == 3
-    assert checkpoints(tmp_path) == before
+    assert keys(tmp_path) == before
     (tmp_path / TRIALS / "0007" / WEIGHTS).write_text("trained anew")
-    after = checkpoints(tmp_path)
+    after = keys(tmp_path)
     assert {place for place in before if before[place] != after[place]} == {"0007"}
     (tmp_path / TRAIN_PIXELS).write_text("other photos")
-    assert not set(checkpoints(tmp_path).values()) & {*before.values(), *after.values()}
+    assert not set(keys(tmp_path).values()) & {*before.values(), *after.values()}

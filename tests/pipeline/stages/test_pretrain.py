@@ -11,8 +11,9 @@ import torch
 
 from pipeline.common.errors import UserError
 from pipeline.common.layout import FIGURES, SUPERNET, TRAININGS, WEIGHTS
-from pipeline.stages import degrade, pretrain
+from pipeline.stages import degrade
 from pipeline.stages.pretrain import work
+from pipeline.training import jobs
 from tatsnet.method import training
 from tatsnet.method.checkpoint import load_dense
 from tatsnet.network.tasks import AXES
@@ -60,7 +61,7 @@ def test_what_is_interrupted_goes_on_and_ends_as_if_undisturbed(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(training, "REPORT_EVERY", 5)
-    monkeypatch.setattr(pretrain, "Checkpoint", partial(Checkpoint, every_s=0.0))
+    monkeypatch.setattr(jobs, "Checkpoint", partial(Checkpoint, every_s=0.0))
     kept = Checkpoint.visit
 
     def die(checkpoint: Checkpoint, state: Callable[[], Tensors]) -> None:

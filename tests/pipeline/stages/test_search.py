@@ -10,10 +10,10 @@ import optuna
 import pytest
 import torch
 
+from pipeline.cluster.store import Store
 from pipeline.common.layout import CLEAN, FIGURES, SUPERNET, TRIALS, TRIALS_FILE, WEIGHTS
 from pipeline.search.study.identity import study_key
 from pipeline.search.study.ledger import Ledger
-from pipeline.search.trial.store import Store
 from pipeline.stages import degrade
 from pipeline.stages.search import collect, latency_table, make_job
 from tatsnet.method.checkpoint import save_dense

@@ -12,7 +12,7 @@ _NESTED = ("curve", "spent", "score", "record")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RungReport:
+class Report:
     """A report of the trainable to the searcher and the reporter. What was not told is None, False or empty.
 
     Attributes:
@@ -56,10 +56,10 @@ class RungReport:
         return result
 
     @staticmethod
-    def from_result(result: Mapping[str, Any]) -> RungReport:
+    def from_result(result: Mapping[str, Any]) -> Report:
         """Read what `to_result` wrote; what Tune adds is left out."""
-        told = {field.name: result[field.name] for field in fields(RungReport) if field.name in result}
+        told = {field.name: result[field.name] for field in fields(Report) if field.name in result}
         told |= {name: json.loads(told[name]) for name in _NESTED if name in told}
         if "curve" in told:
             told["curve"] = tuple(told["curve"])
-        return RungReport(**told)
+        return Report(**told)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cluster.store import RECORD, Store, StoreAway
 from pipeline.common.errors import UserError
-from pipeline.search.trial.store import RECORD, Store, StoreAway
 
 
 def folder_of(path: Path, **files: bytes) -> Path:

@@ -14,10 +14,10 @@ from ray.exceptions import AuthenticationError
 
 import pipeline
 import tatsnet
+from pipeline.cluster.ray_auth import cluster_address
 from pipeline.common.errors import UserError
 from pipeline.common.private_folder import PrivateFolder
 from pipeline.config import Resources
-from pipeline.search.driver.ray_auth import cluster_address
 
 
 def require_answer(address: str, patience_s: float = 5.0) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.search.driver.stopper import Watch
+from pipeline.cluster.watch import Watch
 
 
 class Tune:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from pipeline.cluster.ray_auth import close_own_ray, cluster_address
+from pipeline.cluster.ray_cluster import require_answer
 from pipeline.common.errors import UserError
-from pipeline.search.driver.ray_auth import close_own_ray, cluster_address
-from pipeline.search.driver.ray_cluster import require_answer
 
 
 @pytest.fixture
