@@ -68,6 +68,8 @@ def connect(resources: Resources) -> Callable[[], None]:
             ray.init(address=address, runtime_env=own_code(), **quiet)
         else:
             assert private is not None
+            # Ray would kill workers when other programs fill the memory, in a way that Tune does not survive.
+            os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
             ray.init(address="local", include_dashboard=False, _temp_dir=str(private.path / "ray"), **quiet)
     except (OSError, ImportError, ValueError, RuntimeError, AuthenticationError) as error:
         if private:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
+from ray.exceptions import OutOfMemoryError
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from pipeline.cluster.watch import Watch
+from pipeline.common.errors import UserError
 from pipeline.common.progress import say
 from pipeline.config import Resources
 
@@ -87,6 +89,24 @@ def make_tuner(
             log_to_file=False,
         ),
     )
+
+
+def fit(tuner: tune.Tuner) -> None:
+    """Do all the work.
+
+    Raises:
+        UserError: Ray has killed workers because a node was short of memory, which Tune does not survive.
+    """
+    try:
+        tuner.fit()
+    except RuntimeError as error:
+        if isinstance(error.__cause__, OutOfMemoryError):
+            raise UserError(
+                "a node ran out of memory, and Ray has killed its workers: lower search.resources.concurrent, raise "
+                "cpus_per_trial so that fewer share a node, or end what else fills its memory; the same command goes "
+                "on from the last checkpoints"
+            ) from error
+        raise
 
 
 def idle(what: str, resources: Resources) -> Callable[[], None]:

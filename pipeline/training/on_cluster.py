@@ -18,7 +18,7 @@ from pipeline.cluster.ray_cluster import connect
 from pipeline.cluster.report import Report
 from pipeline.cluster.store import Store
 from pipeline.cluster.trainable import StoredTrainable, train
-from pipeline.cluster.tuning import InOrder, idle, last_words, make_tuner
+from pipeline.cluster.tuning import InOrder, fit, idle, last_words, make_tuner
 from pipeline.cluster.watch import Watch
 from pipeline.common.datasets import load_eval_photos, load_pack
 from pipeline.common.errors import UserError
@@ -174,15 +174,9 @@ def run_on_cluster(root: Path, stage: str, jobs: Mapping[Path, Job], resources: 
     space = {"number": tune.grid_search([*range(len(jobs))]), "store": place, "study": stage}
     end = connect(whole)
     try:
-        make_tuner(
-            tune.with_parameters(TrainingTrainable, shared=shared),
-            whole,
-            home(root) / TRAININGS,
-            InOrder(watch),
-            watch,
-            space=space,
-            callbacks=[shown],
-        ).fit()
+        trainable = tune.with_parameters(TrainingTrainable, shared=shared)
+        records = home(root) / TRAININGS
+        fit(make_tuner(trainable, whole, records, InOrder(watch), watch, space=space, callbacks=[shown]))
     finally:
         end()
     return [_fetched(store, job, folder, shown.failed.get(index)) for index, (folder, job) in enumerate(jobs.items())]

@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 from pipeline.cluster.ray_cluster import connect
 from pipeline.cluster.report import Report
 from pipeline.cluster.store import Store, StoreAway
-from pipeline.cluster.tuning import InOrder, idle, last_words, make_tuner
+from pipeline.cluster.tuning import InOrder, fit, idle, last_words, make_tuner
 from pipeline.cluster.watch import Watch
 from pipeline.common.errors import UserError
 from pipeline.common.progress import count
@@ -278,10 +278,12 @@ def run_search(
 def _tune(config: SearchConfig, job: Job, searcher: LedgerSearcher, state: Path) -> None:
     end = connect(config.resources)
     try:
-        tuner_of(tune.with_parameters(SearchTrainable, job=job), searcher, config.resources, state).fit()
-        searcher.put_down_all()
+        fit(tuner_of(tune.with_parameters(SearchTrainable, job=job), searcher, config.resources, state))
+    except UserError as error:
+        searcher.trouble = str(error)
     finally:
         end()
+    searcher.put_down_all()
 
 
 def tuner_of(trainable: Any, searcher: LedgerSearcher, resources: Resources, state: Path) -> tune.Tuner:
