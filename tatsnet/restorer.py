@@ -18,6 +18,7 @@ from torch import Tensor
 from tatsnet.network.architecture import Architecture
 from tatsnet.network.sliders import Sliders
 from tatsnet.network.tasks import Task, check_task
+from tatsnet.pruned.boxes import Box
 from tatsnet.pruned.folder import read_folder
 from tatsnet.pruned.network import Encoded, ExtractedNetwork
 from tatsnet.runtimes.bands import SMALL, rows_within
@@ -25,7 +26,7 @@ from tatsnet.runtimes.choose import AUTO, pick
 from tatsnet.shipped import shipped
 from tatsnet.system.memory import UNKNOWN, available, check_memory
 
-__all__ = ["Encoded", "Restorer"]
+__all__ = ["Box", "Encoded", "Restorer"]
 
 Pixels = npt.NDArray[np.float32]
 Picture = Pixels | npt.NDArray[np.uint8] | PIL.Image.Image
@@ -102,20 +103,21 @@ class Restorer:
         """Slider positions whose equal moves look equal, and the levels that they stand for."""
         return self._network.sliders
 
-    def encode(self, rgb_HWC: Picture) -> Encoded:
+    def encode(self, rgb_HWC: Picture, box: Box | None = None) -> Encoded:
         """Run the task-agnostic part, once for all effects of an image.
 
         Args:
             rgb_HWC: RGB of any size from 1x1: floats in [0, 1], 8-bit integers, or a picture of PIL; left as it is.
+            box: a rectangle (top, left, bottom, right); its effects are those of the whole image there.
 
         Raises:
-            ValueError: another shape, or a value that is not a finite number.
+            ValueError: another shape, a value that is not a finite number, or a rectangle that is no part of it.
         """
         rgb_HWC = _as_floats(rgb_HWC)
         _check_image(rgb_HWC)
         if not np.isfinite(rgb_HWC).all():
             raise ValueError("the image holds values that are not finite numbers")
-        return self.encode_tensor(torch.from_numpy(rgb_HWC.copy()).permute(2, 0, 1)[None])
+        return self.encode_tensor(torch.from_numpy(rgb_HWC.copy()).permute(2, 0, 1)[None], box)
 
     def effect(self, encoded: Encoded, task: Sequence[float]) -> Pixels:
         """Restore by a task vector: RGB in [0, 1], H x W x 3.
@@ -231,13 +233,13 @@ class Restorer:
         fitting = max(1, int((for_all - held) // image))
         return 2 * strip, math.ceil(effects / math.ceil(effects / fitting))
 
-    def encode_tensor(self, image_BCHW: Tensor) -> Encoded:
+    def encode_tensor(self, image_BCHW: Tensor, box: Box | None = None) -> Encoded:
         """`encode` of a tensor, B x 3 x H x W in [0, 1].
 
         Raises:
-            ValueError: another shape.
+            ValueError: another shape, or a rectangle that is no part of it.
         """
-        return self._network.encode(image_BCHW)
+        return self._network.encode(image_BCHW, box)
 
     def effect_tensor(self, encoded: Encoded, task: Sequence[float]) -> Tensor:
         """`effect` as a tensor on the network's device, B x 3 x H x W, not clamped.

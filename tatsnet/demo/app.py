@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,14 +20,15 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from tatsnet.demo.guard import Guard
-from tatsnet.demo.pace import SIZES, Pace
-from tatsnet.demo.picture import Picture
+from tatsnet.demo.pace import Pace
+from tatsnet.demo.picture import BEFORE, Picture
 from tatsnet.demo.sessions import Session, Sessions, Stale
 from tatsnet.demo.uploads import Limits, PhotoError, TooLarge, body, photo_of
+from tatsnet.demo.views import View
 from tatsnet.network.tasks import AXES, Task, check_task
 from tatsnet.photos.files import FORMATS, Pixels, photo_bytes
 from tatsnet.quality.estimation import estimate
-from tatsnet.restorer import Restorer
+from tatsnet.restorer import Box, Restorer
 
 PAGE = Path(__file__).parent / "page"
 SAMPLE = PAGE / "sample.jpg"
@@ -65,6 +65,7 @@ class Demo:
         self._sessions, self._pace = Sessions(), Pace()
         self._quick = ThreadPoolExecutor(1, "preview")
         self._slow = ThreadPoolExecutor(1, "full")
+        self._ahead = ThreadPoolExecutor(1, "ahead")
 
     def app(self) -> Starlette:
         """The application."""
@@ -125,57 +126,63 @@ class Demo:
 
     async def _before(self, request: Request) -> Response:
         picture = self._picture(request)
+        full = request.query_params.get("size") == "full"
 
         def work() -> tuple[bytes, str]:
-            if request.query_params.get("size") == "full":
+            if full:
                 return picture.shown(picture.photo.rgb_HWC, lossless=True)
-            return picture.shown(picture.scaled(SIZES[0]), lossless=False)
+            view = picture.views(picture.whole, BEFORE)[0]
+            return picture.shown(picture.scaled(view.height, view.width), lossless=False)
 
-        full = request.query_params.get("size") == "full"
         data, media = await self._run(self._slow if full else self._quick, work)
         return Response(data, media_type=media)
 
     async def _preview(self, request: Request) -> Response:
-        picture, height, width = self._shape(request)
-        asked = request.query_params.get("size", "auto")
-        if asked not in ("auto", *map(str, SIZES)):
-            raise ValueError(f"size must be auto or one of {SIZES}, got {asked!r}")
-        size = self._pace.size(height, width) if asked == "auto" else int(asked)
-        prepare = partial(picture.prepare, size)
-        answer = await self._answer(request, "preview", self._quick, partial(picture.preview, size), prepare)
-        answer.headers["X-Size"] = str(size)
-        return answer
+        """What the page shows: at the scale of the screen, or, while the hand moves, as large as is in time.
+
+        A view at rest is what the hand will move next, so its smaller scales are encoded ahead.
+        """
+        session, picture, task = self._asked(request)
+        serial, moving = _serial(request), request.query_params.get("moving") == "1"
+        views = picture.views(_box(request, picture), _whole_number(request, "size", BEFORE))
+        session.enter("preview", serial)
+        session.move(task, serial)
+
+        def work() -> tuple[bytes, str, View, float]:
+            session.check("preview", serial)
+            most = self._pace.pixels() if moving else views[0].pixels
+            view = next((view for view in views if view.pixels <= most), views[-1])
+            picture.prepare(view)
+            started = time.perf_counter()
+            restored_HWC = picture.preview(view, task)
+            seconds = time.perf_counter() - started
+            data, media = picture.shown(restored_HWC, lossless=False)
+            self._pace.learn(view.pixels, time.perf_counter() - started)
+            return data, media, view, seconds
+
+        def ahead() -> None:
+            for view in reversed(views):
+                session.check("preview", serial)
+                picture.prepare(view)
+
+        data, media, view, seconds = await self._run(self._quick, work)
+        if not moving:
+            self._ahead.submit(ahead)
+        shares = ",".join(f"{share:.6f}" for share in view.shares)
+        headers = {"X-Milliseconds": f"{1000 * seconds:.1f}", "X-Size": str(view.size), "X-Box": shares}
+        return Response(data, media_type=media, headers=headers)
 
     async def _detail(self, request: Request) -> Response:
-        return await self._answer(request, "detail", self._quick, self._picture(request).detail)
-
-    async def _answer(
-        self,
-        request: Request,
-        kind: str,
-        lane: ThreadPoolExecutor,
-        make: Callable[[Task], Pixels],
-        prepare: Callable[[], None] | None = None,
-    ) -> Response:
-        session, picture, task = self._session(request.path_params["session"]), self._picture(request), _task(request)
+        session, picture, task = self._asked(request)
         serial = _serial(request)
-        session.enter(kind, serial)
-        if kind == "preview":
-            session.enter("full", serial)  # the sliders move: the full size of where they were is not wanted
+        session.enter("detail", serial)
 
-        def work() -> tuple[bytes, str, float]:
-            session.check(kind, serial)
-            if prepare is not None:
-                prepare()
-            started = time.perf_counter()
-            restored_HWC = make(task)
-            seconds = time.perf_counter() - started
-            if kind == "preview":
-                self._pace.learn(restored_HWC.shape[0] * restored_HWC.shape[1], seconds)
-            return (*picture.shown(restored_HWC, lossless=False), seconds)
+        def work() -> tuple[bytes, str]:
+            session.check("detail", serial)
+            return picture.shown(picture.preview(picture.middle, task), lossless=False)
 
-        data, media, seconds = await self._run(lane, work)
-        return Response(data, media_type=media, headers={"X-Milliseconds": f"{1000 * seconds:.1f}"})
+        data, media = await self._run(self._quick, work)
+        return Response(data, media_type=media)
 
     async def _full(self, request: Request) -> Response:
         picture, restored_HWC, seconds = await self._restored(request)
@@ -193,8 +200,9 @@ class Demo:
         return Response(data, media_type=MEDIA[FORMATS[suffix]])
 
     async def _restored(self, request: Request) -> tuple[Picture, Pixels, float]:
-        session, picture, task = self._session(request.path_params["session"]), self._picture(request), _task(request)
+        session, picture, task = self._asked(request)
         serial = _serial(request)
+        session.move(task, serial)
         session.enter("full", serial)
 
         def work() -> tuple[Pixels, float]:
@@ -212,9 +220,9 @@ class Demo:
         return JSONResponse({"levels": levels, "blur": found.blur, "noise": found.noise, "quality": found.quality})
 
     async def _dense(self, request: Request) -> Response:
-        _, height, width = self._shape(request)
-        scale = min(1.0, SIZES[0] / max(height, width))
-        shape = (max(2, round(height * scale)), max(2, round(width * scale)))
+        picture = self._picture(request)
+        view = picture.views(picture.whole, BEFORE)[0]
+        shape = (max(2, view.height), max(2, view.width))
         seconds = await self._run(self._slow, lambda: self._dense_seconds(*shape))
         return JSONResponse({"milliseconds": 1000 * seconds, "height": shape[0], "width": shape[1]})
 
@@ -230,10 +238,8 @@ class Demo:
             raise KeyError("photo")
         return picture
 
-    def _shape(self, request: Request) -> tuple[Picture, int, int]:
-        picture = self._picture(request)
-        height, width = picture.photo.rgb_HWC.shape[:2]
-        return picture, height, width
+    def _asked(self, request: Request) -> tuple[Session, Picture, Task]:
+        return self._session(request.path_params["session"]), self._picture(request), _task(request)
 
     async def _run(self, lane: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(lane, work)
@@ -247,10 +253,24 @@ def _task(request: Request) -> Task:
 
 
 def _serial(request: Request) -> int:
-    text = request.query_params.get("serial", "0")
+    return _whole_number(request, "serial", 0)
+
+
+def _whole_number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, str(default))
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise ValueError("serial must be a whole number")
+        raise ValueError(f"{name} must be a whole number")
     return int(text)
+
+
+def _box(request: Request, picture: Picture) -> Box:
+    text = request.query_params.get("box")
+    if text is None:
+        return picture.whole
+    try:
+        return Box(*(int(side) for side in text.split(",")))
+    except (TypeError, ValueError) as error:
+        raise ValueError("box must be four whole numbers: top, left, bottom, right") from error
 
 
 def _told(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from threading import Lock
 
 from tatsnet.demo.picture import Picture
+from tatsnet.network.tasks import Task
 
 
 class Stale(Exception):
@@ -19,12 +20,19 @@ class Session:
     def __init__(self) -> None:
         self.picture: Picture | None = None
         self._newest: dict[str, int] = {}
+        self._task: Task | None = None
         self._lock = Lock()
 
     def enter(self, kind: str, serial: int) -> None:
         """A request arrives: those of its kind with a smaller number are stale from now on."""
         with self._lock:
             self._newest[kind] = max(serial, self._newest.get(kind, serial))
+
+    def move(self, task: Task, serial: int) -> None:
+        """The sliders stand here now: the full size of where they were is not wanted any more."""
+        if task != self._task:
+            self.enter("full", serial)
+            self._task = task
 
     def check(self, kind: str, serial: int) -> None:
         """Go on only if nothing newer of the kind has arrived.

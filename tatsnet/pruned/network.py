@@ -22,6 +22,7 @@ from tatsnet.network.slicing import slice_section, split, travelling, with_scale
 from tatsnet.network.sliders import PLAIN, Sliders
 from tatsnet.network.supernet import let_through, pad_even
 from tatsnet.network.tasks import Task, check_task
+from tatsnet.pruned.boxes import Box, check_box, cut, whole
 from tatsnet.pruned.section_cache import SectionCache
 from tatsnet.runtimes.api import Compiled, Runtime
 from tatsnet.runtimes.bands import BAND_BYTES, IMAGES, SMALL, hidden_planes, reach, run_within
@@ -84,12 +85,11 @@ class Encoded:
 
     Attributes:
         state: where the task-specific parts go on.
-        height, width: of the image before padding.
+        box: what of the state's image the effects give: all but padding and what lies around a rectangle.
     """
 
     state: State
-    height: int
-    width: int
+    box: Box
 
 
 class Wanted(NamedTuple):
@@ -166,18 +166,21 @@ class ExtractedNetwork:
         self._sections.prepare([self._wanted(task) for task in tasks])
 
     @torch.inference_mode()
-    def encode(self, image_BCHW: Tensor) -> Encoded:
+    def encode(self, image_BCHW: Tensor, box: Box | None = None) -> Encoded:
         """Run the task-agnostic part.
 
         Args:
             image_BCHW: RGB in [0, 1], any height and width from 1.
+            box: a rectangle; its effects are those of the whole image there, and cost as much as it is large.
 
         Raises:
-            ValueError: another shape.
+            ValueError: another shape, or a rectangle that is no part of it.
             NotEnoughMemoryError: there is too little memory for what the effects go on from; before any work.
         """
         if image_BCHW.ndim != 4 or image_BCHW.shape[1] != 3 or 0 in image_BCHW.shape:
             raise ValueError(f"an image batch is B x 3 x H x W with no empty side, got {tuple(image_BCHW.shape)}")
+        if box is not None and box != whole(image_BCHW):
+            return self._encode_box(image_BCHW, box)
         height, width = image_BCHW.shape[-2:]
         if self.device.type == "cpu" and height * width > SMALL:
             check_memory(
@@ -187,7 +190,16 @@ class ExtractedNetwork:
         padded = pad_even(image_BCHW.to(self.device, self.dtype)).contiguous(memory_format=layout)
         pattern = self.architecture.patterns[0]
         state = self._run(self._shared, self._shared_convs, pattern, (), start(padded), padded.new_zeros(3))
-        return Encoded(state._replace(owned=False), height, width)
+        return Encoded(state._replace(owned=False), whole(image_BCHW))
+
+    def _encode_box(self, image_BCHW: Tensor, box: Box) -> Encoded:
+        check_box(box, whole(image_BCHW))
+        read = box.grown(2 * self.around, whole(image_BCHW))
+        encoded = self.encode(read.of(image_BCHW))
+        padded = whole(encoded.state.image_BCHW)
+        kept = box.seen_from(read).grown(2 * reach(self._specific_convs), padded)
+        kept = kept._replace(bottom=kept.bottom + kept.bottom % 2, right=kept.right + kept.right % 2)
+        return Encoded(cut(encoded.state, kept), box.seen_from(read).seen_from(kept))
 
     @torch.inference_mode()
     def effect(self, encoded: Encoded, task: Sequence[float]) -> Tensor:
@@ -203,7 +215,7 @@ class ExtractedNetwork:
         weight, bias = self._global_scale
         scale = let_through(weight @ task_D + bias, task_D, self.architecture.network.zero_task)
         restored = self.runtime.add_scaled(state.image_BCHW, scale, state.hidden_BCHW)
-        return restored[..., : encoded.height, : encoded.width]
+        return encoded.box.of(restored)
 
     @property
     def around(self) -> int:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from tatsnet.network.section_plan import SectionPlan
-from tatsnet.network.slicing import with_scales
 from tatsnet.network.supernet import MEAN_COLOUR
 from tatsnet.runtimes.api import Compiled
 from tatsnet.runtimes.numba import loops
@@ -19,7 +18,7 @@ from tatsnet.runtimes.numba.cuts import blocks_of
 from tatsnet.runtimes.numba.program import HIDDEN, STREAM, Program, programs
 from tatsnet.runtimes.numba.sized import Sized, sized
 from tatsnet.runtimes.numba.thread_pool import Crew, wait_for
-from tatsnet.runtimes.numba.weights import packed
+from tatsnet.runtimes.numba.weights import Scaled, packed
 from tatsnet.runtimes.torch.layers import State
 from tatsnet.system.allocator import trim_above
 
@@ -119,10 +118,10 @@ class RowsSection:
 
 def _weights(plan: SectionPlan, tensors: Mapping[str, Tensor]) -> Callable[[Tensor], loops.Floats]:
     """The packed weights, by the task where it moves their residual scales."""
-    always = packed(plan, with_scales(tensors, (0.0,) * 3))
     if not any(name.endswith(".scale_weight") for name in tensors):
+        always = packed(plan, tensors)
         return lambda task_D: always
-    return lambda task_D: packed(plan, with_scales(tensors, task_D.tolist()))
+    return Scaled(plan, tensors)
 
 
 def _works(plan: SectionPlan, height: int, width: int, threads: int) -> tuple[list[Program], list[list[Sized]]]:

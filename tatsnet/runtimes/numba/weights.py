@@ -1,6 +1,7 @@
 """A section's weights as the loops read them: those of all convolutions one after the other.
 
-Shapes: O a convolution's kept outputs, I its kept inputs, C colours, K side of the kernel.
+Shapes: O a convolution's kept outputs, I its kept inputs, C colours, K side of the kernel, S residual scales,
+D degradation types (3).
 """
 
 from __future__ import annotations
@@ -60,6 +61,39 @@ def packed(plan: SectionPlan, tensors: Mapping[str, Tensor]) -> loops.Floats:
             )
         made += [_in_tiles(weight), _padded(bias).numpy()]
     return np.concatenate(made)
+
+
+class Scaled:
+    """The packed weights of a section whose residual scales follow the task; equal to packing `with_scales`.
+
+    Packing takes a tenth of an effect's time, so it is done once: a task's weights are those times the scale of the
+    output that each belongs to.
+
+    Args:
+        plan: of the section.
+        tensors: its weights and residual scales.
+    """
+
+    def __init__(self, plan: SectionPlan, tensors: Mapping[str, Tensor]) -> None:
+        slope_SD, offset_S = [torch.zeros(1, 3)], [torch.ones(1)]  # scale 0 is 1, for all that the task leaves alone
+        owner: dict[str, Tensor] = {}
+        for layer in plan.layers:
+            name = layer.name
+            weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+            own = torch.zeros_like(bias)
+            if f"{name}.scale_weight" in tensors:
+                own += torch.arange(len(bias)) + sum(map(len, offset_S))
+                slope_SD.append(tensors[f"{name}.scale_weight"])
+                offset_S.append(tensors[f"{name}.scale_bias"])
+            owner[f"{name}.weight"] = own[:, None, None, None].expand_as(weight)
+            owner[f"{name}.bias"] = own
+        self._slope_SD, self._offset_S = torch.cat(slope_SD), torch.cat(offset_S)
+        self._unscaled, self._owner = packed(plan, tensors), packed(plan, owner).astype(np.int32)
+
+    def __call__(self, task_D: Tensor) -> loops.Floats:
+        """The weights of one task."""
+        scale_S = self._slope_SD @ task_D.to(self._slope_SD) + self._offset_S
+        return self._unscaled * scale_S.numpy()[self._owner]
 
 
 def _in_tiles(weight_OIKK: Tensor) -> loops.Floats:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tatsnet.network.architecture import NetworkConfig, convolutions
 from tatsnet.network.section_plan import plan_section
-from tatsnet.network.slicing import slice_section
+from tatsnet.network.slicing import slice_section, with_scales
 from tatsnet.pruned.extraction import slice_parts
 from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.runtimes.numba import loops, runtime
@@ -27,6 +27,7 @@ from tatsnet.runtimes.numba.cuts import CACHE, Blocks, blocks_of
 from tatsnet.runtimes.numba.program import Program, programs
 from tatsnet.runtimes.numba.runtime import ROWS, NumbaRuntime
 from tatsnet.runtimes.numba.sized import Sized, sized
+from tatsnet.runtimes.numba.weights import Scaled, packed
 from tatsnet.runtimes.torch.layers import State, start
 from tatsnet.runtimes.torch.section import Section
 from tests.tatsnet.networks import TINY, frozen_network, random_tasks
@@ -143,6 +144,16 @@ def test_positions_that_are_no_known_tasks_are_planned_once(monkeypatch: pytest.
     made.append(network.effect(encoded, other))
     assert len(sizes) == planned
     assert not torch.equal(*made)
+
+
+def test_weights_that_follow_the_task_are_those_that_hold_its_scales() -> None:
+    convs, pattern = convolutions(TINY)[2:], (tuple(range(0, 8, 2)),) * TINY.points
+    plan = plan_section(convs, pattern, tuple(range(8)))
+    tensors = slice_section(frozen_network(0).supernet.state_dict(), TINY, convs, pattern, shared=False)
+    scaled = Scaled(plan, tensors)
+    for task in random_tasks(3):
+        expected = packed(plan, with_scales(tensors, task))
+        np.testing.assert_allclose(scaled(torch.tensor(task, dtype=torch.float32)), expected, rtol=1e-6, atol=1e-9)
 
 
 def test_memory_does_not_grow_with_the_height() -> None:
