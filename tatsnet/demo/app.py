@@ -50,6 +50,9 @@ class Demo:
         first: file name and bytes of the photo that each tab begins with.
         dense_seconds: measures how long the dense network takes for a picture of (height, width).
         limits: of uploads.
+
+    Attributes:
+        pace: of this machine.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class Demo:
     ) -> None:
         self._restorer, self._network, self._first = restorer.in_strips(STRIP_BYTES), network, first
         self._dense_seconds, self._limits = dense_seconds, limits or Limits()
-        self._sessions, self._pace = Sessions(), Pace()
+        self.pace, self._sessions = Pace(), Sessions()
         self._quick = ThreadPoolExecutor(1, "preview")
         self._slow = ThreadPoolExecutor(1, "full")
         self._ahead = ThreadPoolExecutor(1, "ahead")
@@ -150,14 +153,14 @@ class Demo:
 
         def work() -> tuple[bytes, str, View, float]:
             session.check("preview", serial)
-            most = self._pace.pixels() if moving else views[0].pixels
+            most = self.pace.pixels() if moving else views[0].pixels
             view = next((view for view in views if view.pixels <= most), views[-1])
             picture.prepare(view)
             started = time.perf_counter()
             restored_HWC = picture.preview(view, task)
             seconds = time.perf_counter() - started
             data, media = picture.shown(restored_HWC, lossless=False)
-            self._pace.learn(view.pixels, time.perf_counter() - started)
+            self.pace.learn(view.pixels, time.perf_counter() - started)
             return data, media, view, seconds
 
         def ahead() -> None:
@@ -203,7 +206,6 @@ class Demo:
         session, picture, task = self._asked(request)
         serial = _serial(request)
         session.move(task, serial)
-        session.enter("full", serial)
 
         def work() -> tuple[Pixels, float]:
             session.check("full", serial)
@@ -216,7 +218,7 @@ class Demo:
     async def _auto(self, request: Request) -> Response:
         picture = self._picture(request)
         found = await self._run(self._quick, lambda: estimate(picture.photo.rgb_HWC))
-        levels = dict(zip(AXES, found.task, strict=True))
+        levels = dict(zip(AXES, self._restorer.sliders.positions(found.task), strict=True))
         return JSONResponse({"levels": levels, "blur": found.blur, "noise": found.noise, "quality": found.quality})
 
     async def _dense(self, request: Request) -> Response:
@@ -239,13 +241,15 @@ class Demo:
         return picture
 
     def _asked(self, request: Request) -> tuple[Session, Picture, Task]:
-        return self._session(request.path_params["session"]), self._picture(request), _task(request)
+        """Who asks, of which photo, and the task vector of where the sliders stand."""
+        task = self._restorer.sliders.task(_positions(request))
+        return self._session(request.path_params["session"]), self._picture(request), task
 
     async def _run(self, lane: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(lane, work)
 
 
-def _task(request: Request) -> Task:
+def _positions(request: Request) -> Task:
     try:
         return check_task([float(request.query_params.get(axis, "0")) for axis in AXES])
     except ValueError as error:

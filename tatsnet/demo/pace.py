@@ -7,7 +7,7 @@ from threading import Lock
 
 import numpy as np
 
-TARGET = 0.08
+TARGET = 0.085
 """Seconds that a preview may take: with its way to the page and onto the screen it stays under a tenth."""
 
 START = 1e-6

@@ -38,7 +38,7 @@ class Picture:
 
     def __init__(self, photo: Photo, name: str, restorer: Restorer) -> None:
         self.photo, self.name = photo, name
-        self.height, self.width = photo.rgb_HWC.shape[:2]
+        self.height, self.width = map(int, photo.rgb_HWC.shape[:2])
         self._restorer = restorer
         self._encoded: OrderedDict[View, Encoded] = OrderedDict()
         self._last: tuple[Task, Pixels] | None = None

@@ -30,9 +30,9 @@ class Session:
 
     def move(self, task: Task, serial: int) -> None:
         """The sliders stand here now: the full size of where they were is not wanted any more."""
-        if task != self._task:
-            self.enter("full", serial)
-            self._task = task
+        with self._lock:
+            if task != self._task and serial >= self._newest.get("full", serial):
+                self._newest["full"], self._task = serial, task
 
     def check(self, kind: str, serial: int) -> None:
         """Go on only if nothing newer of the kind has arrived.

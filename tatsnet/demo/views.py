@@ -5,9 +5,31 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from tatsnet.restorer import Box
+from tatsnet.pruned.boxes import Box, check_box
 
-SIZES = (128, 192, 256, 320, 400, 512, 640, 800, 1024, 1280, 1600, 2048, 2560, 3200, 4096, 5120, 6400, 8192, 10240)
+SIZES = (
+    128,
+    160,
+    192,
+    232,
+    272,
+    320,
+    384,
+    448,
+    536,
+    640,
+    800,
+    1024,
+    1280,
+    1600,
+    2048,
+    2560,
+    3200,
+    4096,
+    5120,
+    6400,
+    8192,
+)
 """Longer sides, pixels, to which photos are scaled down."""
 
 MOST_PIXELS = 2**20
@@ -54,8 +76,7 @@ def views(height: int, width: int, box: Box, wanted: int) -> list[View]:
         ValueError: the rectangle is empty or sticks out of the photo.
     """
     longer = max(height, width)
-    if not (0 <= box.top < box.bottom <= height and 0 <= box.left < box.right <= width):
-        raise ValueError(f"box must be rows and columns of the photo, which has {width}x{height} pixels")
+    check_box(box, Box(0, 0, height, width))
     sizes = [*(size for size in SIZES if size < longer), longer]
     enough = next((size for size in sizes if size >= wanted), longer)
     made = [_scaled(height, width, box, size) for size in sizes if size <= enough]

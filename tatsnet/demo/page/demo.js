@@ -1,15 +1,14 @@
-// The page of `tatsnet demo`. A preview follows the hand; the full size follows the preview.
+// The page of `tatsnet demo`. What is in view follows the hand; the full size follows that.
 
 const AXES = ["deblur", "denoise", "dejpeg"];
-const PREVIEW = 640;
-const REST_MS = 250; // the sliders have come to rest: the sharp preview is asked for
+const REST_MS = 200; // the sliders have come to rest: what is in view is asked for at the screen's scale
 const FULL_MS = 500; // from there on: the full size, which takes the processor from further previews
 const KEPT_TIMES = 200;
+const GRID = 8; // what is in view is asked for in eighths, so that a small move of the divider or the picture asks for nothing
 
 const at = (id) => document.getElementById(id);
 const state = {
-  session: "", photo: null, serial: 0, shown: 0, times: [], moving: null, urls: {}, zoom: 1, x: 0, y: 0, wanted: null,
-  running: null,
+  session: "", photo: null, serial: 0, shown: null, times: [], urls: {}, zoom: 1, x: 0, y: 0, wanted: null, running: null,
 };
 
 function levels() {
@@ -33,6 +32,7 @@ function tell(error) {
   if (error.name === "AbortError") return;
   at("error").textContent = error instanceof TypeError ? "tatsnet demo does not answer; start it again" : error.message;
   at("error").hidden = false;
+  at("status").textContent = "";
 }
 
 function calm() {
@@ -49,9 +49,71 @@ async function show(id, blob) {
   if (old) URL.revokeObjectURL(old);
 }
 
-// Previews: one under way at a time; what the sliders say when it is done is asked for next.
-function preview(size) {
-  state.wanted = size;
+// What is shown at the right of the divider: where it lies in the photo (top, left, bottom, right, from 0 to 1), and
+// the longer side that the whole photo would have at its scale.
+async function showRestored(blob, shown) {
+  await show("after", blob);
+  const [top, left, bottom, right] = shown.box, { style, dataset } = at("after");
+  const percent = (share) => `${100 * share}%`;
+  Object.assign(style, {
+    top: percent(top), left: percent(left), height: percent(bottom - top), width: percent(right - left),
+  });
+  dataset.kind = shown.kind;
+  state.shown = shown;
+  label();
+}
+
+// Says how good the picture is while it is not the full size.
+function label() {
+  const { shown, photo } = state, badge = at("badge");
+  badge.hidden = !shown;
+  if (!shown) return;
+  const rough = shown.size < Math.min(needed(), longer()) * 0.8;
+  badge.classList.toggle("rough", rough);
+  badge.textContent = shown.kind === "full" ? `Full size, ${photo.width} × ${photo.height}`
+    : rough ? `Quick preview, ${shown.size} pixels`
+    : `Preview, ${Math.round((100 * shown.size) / longer())} % of full size`;
+}
+
+function longer() {
+  return Math.max(state.photo.width, state.photo.height);
+}
+
+// The longer side that the whole photo has on the screen, in the screen's own pixels.
+function needed() {
+  return Math.ceil(longer() * state.zoom * devicePixelRatio);
+}
+
+// The part of the photo that is in view at the right of the divider, in its pixels.
+function inView() {
+  const { width, height } = state.photo, view = at("view");
+  const cut = (view.clientWidth * at("divider").value) / 100;
+  const bound = (value, most) => Math.min(most, Math.max(0, value));
+  const across = (x) => bound((x - state.x) / state.zoom, width), down = (y) => bound((y - state.y) / state.zoom, height);
+  return [down(0), across(cut), down(view.clientHeight), across(view.clientWidth)];
+}
+
+function box() {
+  const [top, left, bottom, right] = inView(), { width, height } = state.photo;
+  if (bottom - top < 1 || right - left < 1) return [0, 0, height, width];
+  const step = Math.max(1, Math.ceil(at("view").clientWidth / state.zoom / GRID));
+  const low = (value) => Math.floor(value / step) * step, high = (value) => Math.ceil(value / step) * step;
+  return [low(top), low(left), Math.min(height, high(bottom)), Math.min(width, high(right))];
+}
+
+function covered() {
+  if (state.shown.kind === "full") return true;
+  const { width, height } = state.photo, [top, left, bottom, right] = state.shown.box;
+  const [viewTop, viewLeft, viewBottom, viewRight] = inView();
+  if (viewBottom - viewTop < 1 || viewRight - viewLeft < 1) return true;
+  const inside = top * height <= viewTop + 1 && left * width <= viewLeft + 1
+    && bottom * height >= viewBottom - 1 && right * width >= viewRight - 1;
+  return inside && state.shown.size >= 0.8 * Math.min(needed(), longer());
+}
+
+// Previews: one under way at a time; what the sliders and the view say when it is done is asked for next.
+function preview(moving) {
+  state.wanted = moving;
   state.running ??= previews();
   return state.running;
 }
@@ -59,16 +121,15 @@ function preview(size) {
 async function previews() {
   try {
     while (state.wanted !== null) {
-      const asked = state.wanted, session = state.session, photo = state.photo, started = performance.now();
+      const moving = state.wanted, photo = state.photo, started = performance.now();
       state.wanted = null;
-      const parameters = query({ size: asked });
-      const serial = state.serial, answer = await ask(`/${session}/preview?${parameters}`);
-      if (answer.status === 409 || serial < state.shown || photo !== state.photo) continue;
-      await show("after", await answer.blob());
-      state.shown = serial;
-      const size = answer.headers.get("X-Size");
-      at("after").dataset.kind = "preview";
-      note(performance.now() - started, answer.headers.get("X-Milliseconds"), `preview, ${size} pixels`, asked === "auto");
+      const parameters = query({ box: box().join(), size: needed(), moving: Number(moving) });
+      const serial = state.serial, answer = await ask(`/${state.session}/preview?${parameters}`);
+      const blob = await answer.blob();
+      if (answer.status === 409 || serial < (state.shown?.serial ?? 0) || photo !== state.photo) continue;
+      const { headers } = answer, size = Number(headers.get("X-Size"));
+      await showRestored(blob, { serial, size, box: headers.get("X-Box").split(",").map(Number), kind: "preview" });
+      note(performance.now() - started, headers.get("X-Milliseconds"), `preview, ${size} pixels`, moving);
     }
   } catch (error) {
     tell(error);
@@ -79,7 +140,6 @@ async function previews() {
 
 function note(total, network, what, counts) {
   at("effect-time").textContent = `${Math.round(network)} ms (${what})`;
-  at("status").textContent = what;
   if (!counts) return;
   state.times.push(total);
   state.times = state.times.slice(-KEPT_TIMES);
@@ -94,32 +154,42 @@ function changed() {
   for (const axis of AXES) {
     document.querySelector(`output[for=${axis}]`).textContent = Number(at(axis).value).toFixed(2);
   }
+  mark();
   full.abort();
-  preview("auto");
+  at("status").textContent = "";
+  preview(true);
   clearTimeout(resting);
   resting = setTimeout(rest, REST_MS);
+}
+
+// Marks the preset and the effect that the sliders stand at.
+function mark() {
+  for (const button of document.querySelectorAll("#presets [data-levels], #effects [data-levels]")) {
+    const same = button.dataset.levels.split(",").every((level, index) => Number(level) === Number(at(AXES[index]).value));
+    button.setAttribute("aria-pressed", same);
+  }
 }
 
 async function rest() {
   full.abort();
   full = new AbortController();
   const { signal } = full, photo = state.photo;
-  await preview(PREVIEW);
+  await preview(false);
   await new Promise((done) => setTimeout(done, FULL_MS));
   if (signal.aborted) return;
   try {
-    at("status").textContent = "full size is being restored";
+    at("status").textContent = "Full size is being restored";
     const parameters = query({});
     const serial = state.serial, answer = await ask(`/${state.session}/full?${parameters}`, { signal });
     if (answer.status === 409) return;
     const blob = await answer.blob();
     if (signal.aborted || photo !== state.photo) return;
-    await show("after", blob);
-    state.shown = serial;
-    at("after").dataset.kind = "full";
+    await showRestored(blob, { serial, size: longer(), box: [0, 0, 1, 1], kind: "full" });
+    at("status").textContent = "Full size is shown";
     note(0, answer.headers.get("X-Milliseconds"), "full size", false);
+    if (at("before").dataset.kind === "full") return;
     const before = await ask(`/${state.session}/before?size=full`, { signal });
-    if (at("before").dataset.kind !== "full" && photo === state.photo) {
+    if (photo === state.photo) {
       await show("before", await before.blob());
       at("before").dataset.kind = "full";
     }
@@ -130,19 +200,25 @@ async function rest() {
 
 async function take(promise) {
   calm();
-  at("status").textContent = "the photo is being read";
+  at("status").textContent = "The photo is being read";
   try {
     const found = await (await promise).json();
     state.session = found.session ?? state.session;
-    if (found.network) at("about").textContent = `network ${found.network}, ${found.runtime}`;
+    state.network = found.network ? `network ${found.network}, ${found.runtime}` : state.network;
+    const before = await (await ask(`/${state.session}/before`)).blob();
     state.photo = found;
+    state.shown = null;
+    delete at("after").dataset.kind;
+    at("after").removeAttribute("src");
+    at("before").dataset.kind = "preview";
     at("effects").replaceChildren();
     at("found").textContent = found.notes.join("; ");
-    at("before").dataset.kind = "preview";
+    at("about").textContent = `${found.name}, ${found.width} × ${found.height}, ${state.network}`;
     document.title = `${found.name} – tatsnet`;
-    await show("before", await (await ask(`/${state.session}/before`)).blob());
     fit();
+    await show("before", before);
     changed();
+    calm();
   } catch (error) {
     at("status").textContent = "";
     tell(error);
@@ -160,6 +236,8 @@ function set(values) {
 }
 
 // The view: a divider, zoom and moving.
+let looking = 0;
+
 function place() {
   const { width, height } = state.photo, pictures = at("pictures");
   pictures.style.width = `${width}px`;
@@ -168,8 +246,12 @@ function place() {
   pictures.classList.toggle("large", state.zoom >= 2);
   const share = at("divider").value, view = at("view").clientWidth;
   const cut = Math.min(100, Math.max(0, ((view * share) / 100 - state.x) / (width * state.zoom) * 100));
-  at("after").style.clipPath = `inset(0 0 0 ${cut}%)`;
+  at("cut").style.clipPath = `inset(0 0 0 ${cut}%)`;
   at("handle").style.left = `${share}%`;
+  at("scale").textContent = `${Math.round(100 * state.zoom * devicePixelRatio)} %`;
+  label();
+  clearTimeout(looking);
+  looking = setTimeout(() => state.shown && !covered() && preview(false), 60);
 }
 
 function fit() {
@@ -186,6 +268,11 @@ function zoom(factor, x = at("view").clientWidth / 2, y = at("view").clientHeigh
   state.y = y - (y - state.y) * by;
   state.zoom = to;
   place();
+}
+
+// One pixel of the photo on one of the screen.
+function actual() {
+  zoom(1 / devicePixelRatio / state.zoom);
 }
 
 function move(x, y) {
@@ -232,7 +319,7 @@ at("handle").addEventListener("pointermove", (event) => {
   place();
 });
 const KEYS = {
-  "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), 0: fit, 1: () => zoom(1 / state.zoom),
+  "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), 0: fit, 1: actual,
   ArrowLeft: () => move(40, 0), ArrowRight: () => move(-40, 0), ArrowUp: () => move(0, 40), ArrowDown: () => move(0, -40),
 };
 at("view").addEventListener("keydown", (event) => {
@@ -243,7 +330,7 @@ at("view").addEventListener("keydown", (event) => {
 at("zoom-in").onclick = () => zoom(1.25);
 at("zoom-out").onclick = () => zoom(0.8);
 at("fit").onclick = fit;
-at("one").onclick = () => zoom(1 / state.zoom);
+at("one").onclick = actual;
 at("divider").oninput = place;
 window.addEventListener("resize", () => state.photo && fit());
 
@@ -268,14 +355,14 @@ at("auto").onclick = async () => {
     set(AXES.map((axis) => found.levels[axis].toFixed(2)));
     const quality = found.quality === null ? "no JPEG blocks" : `JPEG quality about ${found.quality}`;
     at("found").textContent =
-      `Estimated: blur ${found.blur.toFixed(1)} pixels, noise ${found.noise.toFixed(0)} of 255, ${quality}`;
+      `Estimated: blur ${found.blur.toFixed(1)} pixels, noise ${found.noise.toFixed(0)} of 255, ${quality}.`;
   } catch (error) {
     tell(error);
   }
 };
 
 at("dense").onclick = async () => {
-  at("dense-time").textContent = "is being measured";
+  at("dense-time").textContent = "Is being measured";
   try {
     const found = await (await ask(`/${state.session}/dense`)).json();
     at("dense-time").textContent = `${Math.round(found.milliseconds)} ms (${found.width}x${found.height})`;
@@ -289,7 +376,8 @@ at("dense").onclick = async () => {
 at("download").onclick = async () => {
   calm();
   const format = at("format").value;
-  at("status").textContent = "the file is being made";
+  at("status").textContent = "The file is being made";
+  at("download").disabled = true;
   try {
     const answer = await ask(`/${state.session}/download?${query({ format })}`);
     if (answer.status === 409) return;
@@ -298,33 +386,48 @@ at("download").onclick = async () => {
     link.download = `${state.photo.name.replace(/\.[^.]*$/, "")}-restored.${format}`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-    at("status").textContent = "downloaded";
+    at("status").textContent = `${link.download} is downloaded`;
+    if (state.shown?.kind !== "full") rest();
   } catch (error) {
     tell(error);
+  } finally {
+    at("download").disabled = false;
   }
 };
 
 at("draw-sheet").onclick = async () => {
   at("effects").replaceChildren();
-  const steps = [0, 0.5, 1], photo = state.photo;
-  for (const deblur of steps) for (const dejpeg of steps) for (const denoise of steps) {
-    const button = document.createElement("button"), image = document.createElement("img");
-    const words = `blur ${deblur}, noise ${denoise}, jpeg ${dejpeg}`;
-    image.alt = "";
-    button.append(image, words);
-    button.onclick = () => set([deblur, denoise, dejpeg]);
-    at("effects").append(button);
-    try {
-      const parameters = new URLSearchParams({ deblur, denoise, dejpeg, serial: ++state.serial });
+  const steps = [0, 0.5, 1], photo = state.photo, wanted = [];
+  for (const deblur of steps) {
+    const group = document.createElement("div"), title = document.createElement("h3"), grid = document.createElement("div");
+    title.textContent = `Deblur ${deblur}`;
+    group.append(title, grid);
+    at("effects").append(group);
+    for (const dejpeg of steps) for (const denoise of steps) {
+      const button = document.createElement("button"), image = document.createElement("img");
+      const words = document.createElement("span");
+      words.textContent = `Denoise ${denoise}, JPEG ${dejpeg}`;
+      image.alt = "";
+      button.setAttribute("aria-label", `Deblur ${deblur}, denoise ${denoise}, remove JPEG blocks ${dejpeg}`);
+      button.dataset.levels = [deblur, denoise, dejpeg].join();
+      button.append(image, words);
+      button.onclick = () => set([deblur, denoise, dejpeg]);
+      grid.append(button);
+      wanted.push([image, { deblur, denoise, dejpeg }]);
+    }
+  }
+  mark();
+  try {
+    for (const [image, task] of wanted) {
+      const parameters = new URLSearchParams({ ...task, serial: ++state.serial });
       const answer = await ask(`/${state.session}/detail?${parameters}`);
       if (photo !== state.photo || answer.status === 409) return;
       image.src = URL.createObjectURL(await answer.blob());
       await image.decode();
       URL.revokeObjectURL(image.src);
-    } catch (error) {
-      tell(error);
-      return;
     }
+  } catch (error) {
+    tell(error);
   }
 };
 

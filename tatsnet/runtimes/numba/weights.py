@@ -93,7 +93,8 @@ class Scaled:
     def __call__(self, task_D: Tensor) -> loops.Floats:
         """The weights of one task."""
         scale_S = self._slope_SD @ task_D.to(self._slope_SD) + self._offset_S
-        return self._unscaled * scale_S.numpy()[self._owner]
+        scales: loops.Floats = scale_S.numpy()[self._owner]
+        return self._unscaled * scales
 
 
 def _in_tiles(weight_OIKK: Tensor) -> loops.Floats:

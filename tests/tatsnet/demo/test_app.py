@@ -79,12 +79,34 @@ def test_the_full_size_is_what_restore_gives_and_a_preview_is_near(client: Clien
     status, headers, full = client("GET", f"{session}/full", **LEVELS)
     assert (status, headers["content-type"]) == (200, "image/png")
     assert np.array_equal(picture(full), expected)
-    status, headers, preview = client("GET", f"{session}/preview", size="640", **LEVELS)
-    assert (status, headers["x-size"]) == (200, "640")
+    status, headers, preview = client("GET", f"{session}/preview", size=640, **LEVELS)
+    assert (status, headers["x-size"], headers["x-box"]) == (200, "451", "0.000000,0.000000,1.000000,1.000000")
     assert float(headers["x-milliseconds"]) > 0
     assert np.abs(picture(preview) - expected).mean() < 4
-    small = picture(client("GET", f"{session}/preview", size="128", **LEVELS)[2])
+    small = picture(client("GET", f"{session}/preview", size=128, **LEVELS)[2])
     assert max(small.shape) == 128
+
+
+def test_a_view_is_the_full_size_where_the_page_shows_it(client: Client, session: str) -> None:
+    full = picture(client("GET", f"{session}/full", **LEVELS)[2])
+    status, headers, view = client("GET", f"{session}/preview", size=451, box="90,200,150,300", **LEVELS)
+    assert status == 200
+    assert [float(share) for share in headers["x-box"].split(",")] == pytest.approx(
+        [90 / 300, 200 / 451, 150 / 300, 300 / 451], abs=1e-5
+    )
+    assert picture(view).shape == (60, 100, 3)
+    assert np.abs(picture(view) - full[90:150, 200:300]).mean() < 4  # the view is a JPEG
+
+
+def test_while_the_hand_moves_a_view_is_as_large_as_is_in_time(model: Path) -> None:
+    demo = Demo(Restorer.load(model), "net", (SAMPLE.name, SAMPLE.read_bytes()), lambda h, w: 0.0)
+    with served(demo.app()) as client:
+        session = f"/api/sessions/{json.loads(client('POST', '/api/sessions')[2])['session']}"
+        for seconds, size in ((1e-9, "451"), (1e-3, "128")):
+            for _ in range(9):
+                demo.pace.learn(1, seconds)
+            assert client("GET", f"{session}/preview", size=640, moving=1, **LEVELS)[1]["x-size"] == size
+        assert client("GET", f"{session}/preview", size=640, **LEVELS)[1]["x-size"] == "451"
 
 
 def test_tabs_do_not_mix(client: Client, session: str) -> None:
@@ -151,7 +173,9 @@ def test_the_page_runs_its_own_code_alone(client: Client) -> None:
     ("path", "query"),
     [
         ("preview", {"denoise": 2}),
-        ("preview", {"size": 7000}),
+        ("preview", {"size": -3}),
+        ("preview", {"box": "1,2,3"}),
+        ("preview", {"box": "0,0,301,451"}),
         ("full", {"deblur": "nan"}),
         ("download", {"format": "gif"}),
     ],
@@ -178,12 +202,22 @@ def test_a_request_is_stale_once_a_newer_one_of_its_kind_has_come(client: Client
     one.enter("full", 2)
     one.check("full", 2)
     one.check("preview", 3)
+    one.move((0.0, 0.0, 0.0), 4)
+    one.move((0.0, 0.0, 0.0), 5)
+    one.check("full", 4)
+    one.move((0.0, 0.1, 0.0), 6)
+    with pytest.raises(Stale):
+        one.check("full", 5)
     with pytest.raises(Stale):
         one.check("preview", 1)
     assert client("GET", f"{session}/preview", serial=9)[0] == 200
     assert client("GET", f"{session}/preview", serial=8)[0] == 409
     assert client("GET", f"{session}/full", serial=8)[0] == 409
     assert client("GET", f"{session}/full", serial=10)[0] == 200
+    assert client("GET", f"{session}/preview", serial=11)[0] == 200  # another view, the sliders as they were
+    assert client("GET", f"{session}/full", serial=10)[0] == 200
+    assert client("GET", f"{session}/preview", serial=12, denoise=0.5)[0] == 200
+    assert client("GET", f"{session}/full", serial=11)[0] == 409
 
 
 def test_the_longest_unused_tabs_go_first() -> None:
