@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from pipeline.common.datasets import load_eval_photos, load_pack
-from pipeline.common.layout import EVAL, SUPERNET, TRAIN_PIXELS, WEIGHTS
+from pipeline.common.layout import EVAL, SUPERNET, TRAIN, WEIGHTS
 from pipeline.config import load
 from pipeline.config.sections import Params
 from tatsnet.data.pairs import PairSampler, batches
@@ -67,7 +67,7 @@ def train(choice: Choice, params: Params, root: Path, tune: int) -> MaskedNetwor
     model = MaskedNetwork(params.network, method, gamma=aim.gamma, sharing=True, generator=generator)
     model.supernet.load_state_dict(load_dense(root / SUPERNET / WEIGHTS).state_dict())
     config, schedule = params.train, params.search.schedule
-    pack = load_pack(root / TRAIN_PIXELS)
+    pack = load_pack(root / TRAIN)
     sampler = PairSampler(pack, patch=config.patch, batch=config.batch, relative=False, seed=choice.seed + 1)
     ready = batches(sampler, 0, schedule.iterations, config.workers)
     for _ in search(model, aim, ready, schedule, config, CPU, generator):

@@ -2,11 +2,13 @@
 
 networks/KEY/*                       of an ended trial; record.json comes last and says that the rest is there
 checkpoints/KEY/ITERATION.safetensors  of one under way: the last KEPT
+shared/KEY/*                       large files for all nodes, as packed photos
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -112,6 +114,20 @@ class Store:
         """Remove a trial's checkpoints, as far as the store is there: nobody reads what stays."""
         self._remove(key, 0)
 
+    def share(self, path: Path) -> None:
+        """Put a large file there for all nodes, under its own name, unless it is there."""
+        place = f"{self._base}/shared/{self.study}/{path.name}"
+        with self._reaching():
+            if not self._files.exists(place) or self._files.size(place) != path.stat().st_size:
+                self._files.makedirs(str(PurePosixPath(place).parent), exist_ok=True)
+                self._files.put_file(str(path), f"{place}.part")
+                self._files.mv(f"{place}.part", place)
+
+    def fetch(self, path: Path) -> None:
+        """Copy a shared file of this name to a path."""
+        with self._reaching():
+            self._files.get_file(f"{self._base}/shared/{self.study}/{path.name}", str(path))
+
     def _remove(self, key: str, kept: int) -> None:
         with suppress(StoreAway), self._reaching():
             folder = f"checkpoints/{self.study}/{key}"
@@ -153,6 +169,11 @@ class Store:
                 f"cannot use the store {self.url} ({said[:_SAID]}): check TATSNET_STORE, its space, AWS_ENDPOINT_URL "
                 f"and the AWS_ keys{more}"
             ) from error
+
+
+def place_of_all() -> str | None:
+    """The store that this machine and every node reach, as TATSNET_STORE names it; None without."""
+    return os.environ.get("TATSNET_STORE", "").rstrip("/") or None
 
 
 def _opened(url: str) -> tuple[AbstractFileSystem, str]:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from pipeline.common.datasets import pack_digest
 from pipeline.common.errors import UserError
 from pipeline.common.files import atomic_write_json, atomic_write_text, fresh_folder, read_json, sha256_file
 from pipeline.common.layout import (
@@ -16,7 +17,7 @@ from pipeline.common.layout import (
     PICKED,
     STATE,
     SUPERNET,
-    TRAIN_PIXELS,
+    TRAIN,
     TUNED,
     WEIGHTS,
 )
@@ -113,7 +114,7 @@ def _make(
     inputs = {
         "train": params.train,
         "iterations": params.finetune.iterations,
-        "photos": sha256_file(root / TRAIN_PIXELS),
+        "photos": pack_digest(root / TRAIN),
         "variant": variant.value,
         "weights": sha256_file(begun / WEIGHTS),
     }

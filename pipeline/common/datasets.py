@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
 
 from pipeline.common.errors import UserError
+from pipeline.common.files import atomic_write_json, read_json
 from tatsnet.data.degradation import Image
 from tatsnet.data.pairs import PhotoPack
 from tatsnet.photos.files import Photo as PhotoFile
 from tatsnet.photos.files import PhotoError, read_photo, to_uint8, write_photo
 from tatsnet.quality.evaluation import EvalPhoto, degraded_grid
+
+PIXELS, SHAPES = "pixels.u8", "shapes.json"
+"""The files of a pack."""
 
 _AGAIN = "run the stage again: dvc repro --force degrade"
 
@@ -29,22 +34,45 @@ def read_rgb(path: Path) -> Image:
         raise UserError(str(error)) from error
 
 
-def save_pack(pack: PhotoPack, path: Path) -> None:
-    """Write the training photos, uncompressed."""
-    save_file({"pixels": pack.pixels, "shapes": pack.shapes}, path)
+def write_pack(photos: Iterable[Image], folder: Path) -> None:
+    """Write the training photos into a folder, uncompressed, one after the other: none is kept in memory.
+
+    pixels.u8   all photos' RGB pixels
+    shapes.json height and width of each; the sha256 of the pixels
+    """
+    digest, shapes = hashlib.sha256(), []
+    with (folder / PIXELS).open("wb") as file:
+        for photo in photos:
+            shapes.append(photo.shape[:2])
+            data = np.ascontiguousarray(photo).data
+            digest.update(data)
+            file.write(data)
+    atomic_write_json(folder / SHAPES, {"sha256": digest.hexdigest(), "shapes": shapes})
 
 
-def load_pack(path: Path) -> PhotoPack:
-    """Read what `save_pack` wrote.
+def load_pack(folder: Path) -> PhotoPack:
+    """Map what `write_pack` wrote into memory: what is not looked at is not read, and processes share what is.
 
     Raises:
-        UserError: the file is missing or not whole.
+        UserError: a file is missing or not whole.
     """
     try:
-        data = load_file(path)
-        return PhotoPack(data["pixels"], data["shapes"])
-    except Exception as error:
-        raise UserError(f"{path} cannot be read ({error}): {_AGAIN}") from error
+        shapes = np.array(read_json(folder / SHAPES, _AGAIN)["shapes"], np.int64).reshape(-1, 2)
+        pixels = np.memmap(folder / PIXELS, np.uint8, "c")
+        if len(pixels) != 3 * shapes.prod(axis=1).sum():
+            raise ValueError(f"{len(pixels)} bytes are not those of its photos")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / PIXELS} cannot be read ({error}): {_AGAIN}") from error
+    return PhotoPack(pixels, shapes)
+
+
+def pack_digest(folder: Path) -> str:
+    """The sha256 of the pixels of a pack, as it was written.
+
+    Raises:
+        UserError: the pack's description is missing or damaged.
+    """
+    return str(read_json(folder / SHAPES, _AGAIN)["sha256"])
 
 
 def save_eval_photo(photo: EvalPhoto, folder: Path) -> None:

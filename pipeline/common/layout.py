@@ -7,7 +7,6 @@ from pathlib import Path
 PHOTOS_FILE = Path("data/photos.json")
 CLEAN = Path("data/clean")
 TRAIN = Path("data/train")
-TRAIN_PIXELS = TRAIN / "photos.safetensors"
 EVAL = Path("data/eval")
 SUPERNET = Path("models/supernet")
 TRIALS_FILE = Path("search/trials.json")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeline.common.datasets import read_rgb, save_eval_photo, save_pack
+import PIL.Image
+
+from pipeline.common.datasets import read_rgb, save_eval_photo, write_pack
 from pipeline.common.errors import UserError
 from pipeline.common.files import fresh_folder, verify_manifest
-from pipeline.common.layout import CLEAN, EVAL, TRAIN, TRAIN_PIXELS
+from pipeline.common.layout import CLEAN, EVAL, TRAIN
 from pipeline.common.progress import say
 from pipeline.config import EvalConfig
 from pipeline.stages.runner import Context, Stage, main
 from tatsnet.data.degradation import Image
-from tatsnet.data.pairs import PhotoPack
 from tatsnet.photos.files import list_images
 from tatsnet.quality.evaluation import EvalPhoto, make_eval_photos
 from tatsnet.system.progress import Ticker
@@ -52,17 +55,41 @@ def pack(source: Path, target: Path, patch: int) -> int:
     """Pack the training photos; how many there are.
 
     Raises:
-        UserError: a photo is smaller than a training patch.
+        UserError: a photo is smaller than a training patch, or the disk has no room for them.
     """
     paths = list_images(source / "train")
-    photos = [read_rgb(path) for path in paths]
-    for path, photo in zip(paths, photos, strict=True):
+    check_room(target, paths)
+    write_pack(_each(paths, patch), target)
+    return len(paths)
+
+
+def _each(paths: list[Path], patch: int) -> Iterator[Image]:
+    ticker = Ticker("degrade train", len(paths), say)
+    for index, path in enumerate(paths, 1):
+        photo = read_rgb(path)
         if min(photo.shape[:2]) < patch:
             raise UserError(
                 f"{path} is smaller than a training patch ({patch} pixels): take it out, or lower train.patch"
             )
-    save_pack(PhotoPack.of(photos), target / TRAIN_PIXELS.name)
-    return len(paths)
+        yield photo
+        ticker.at(index)
+
+
+def check_room(target: Path, paths: Iterable[Path]) -> None:
+    """Refuse to pack photos for which the disk has no room.
+
+    Raises:
+        UserError: there is none.
+    """
+    needed = 0
+    for path in paths:
+        with PIL.Image.open(path) as photo:
+            needed += 3 * photo.width * photo.height
+    if needed > (free := shutil.disk_usage(target).free):
+        raise UserError(
+            f"the packed training photos take {needed / 2**30:.1f} GiB, the disk of {target.parent} has "
+            f"{free / 2**30:.1f} GiB left: free some space, or take fewer photos"
+        )
 
 
 def work(context: Context) -> None:

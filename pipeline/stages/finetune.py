@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pipeline.common.datasets import pack_digest
 from pipeline.common.files import atomic_write_json, fresh_folder, read_json, sha256_file
 from pipeline.common.layout import (
     DENSE,
     FIGURES,
     SELECTED_FILE,
     SUPERNET,
-    TRAIN_PIXELS,
+    TRAIN,
     TRIALS,
     TUNED,
     WEIGHTS,
@@ -38,7 +39,7 @@ def make_jobs(context: Context, picks: list[dict[str, Any]]) -> dict[str, Job]:
         names = "+".join(pick["name"] for pick in picks if pick["trial"] == trial)
         place = f"{trial:04d}"
         wanted.append((place, Variant(variant), root / TRIALS / place, more, f"{names} (trial {trial})"))
-    photos = sha256_file(root / TRAIN_PIXELS)
+    photos = pack_digest(root / TRAIN)
     made = {}
     for place, variant, source, iterations, label in wanted:
         inputs = {

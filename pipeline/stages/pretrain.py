@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.common.datasets import load_eval_photos
-from pipeline.common.files import atomic_write_json, fresh_folder, sha256_file
-from pipeline.common.layout import EVAL, FIGURES, SUPERNET, TRAIN_PIXELS
+from pipeline.common.datasets import load_eval_photos, pack_digest
+from pipeline.common.files import atomic_write_json, fresh_folder
+from pipeline.common.layout import EVAL, FIGURES, SUPERNET, TRAIN
 from pipeline.common.progress import say
 from pipeline.stages.runner import Context, Stage, main
 from pipeline.training.follow import training_key, warn_if_useless
@@ -20,7 +20,7 @@ def work(context: Context) -> None:
         "network": params.network,
         "train": params.train,
         "iterations": params.pretrain.iterations,
-        "photos": sha256_file(root / TRAIN_PIXELS),
+        "photos": pack_digest(root / TRAIN),
     }
     job = Job(
         label="pretrain",

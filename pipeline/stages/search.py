@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pipeline.cluster.photos import TravellingPack
 from pipeline.cluster.ray_auth import close_own_ray, cluster_address
-from pipeline.cluster.store import Store
-from pipeline.common.datasets import load_eval_photos, load_pack
+from pipeline.cluster.store import Store, place_of_all
+from pipeline.common.datasets import load_eval_photos
 from pipeline.common.files import atomic_write_json, fresh_folder, read_json
 from pipeline.common.layout import (
     EVAL,
     FIGURES,
     SUPERNET,
-    TRAIN_PIXELS,
+    TRAIN,
     TRIALS,
     TRIALS_FILE,
     WEIGHTS,
@@ -64,7 +64,7 @@ def make_job(context: Context, latency: LatencyTable | None = None) -> Job:
         train=params.train,
         schedule=params.search.schedule,
         method=params.search.method,
-        pack=load_pack(context.root / TRAIN_PIXELS),
+        pack=TravellingPack.at(context.root / TRAIN, place_of_all() if cluster_address() else None),
         valid=tuple(load_eval_photos(context.root / EVAL / "valid")),
         warm=load_dense(context.root / SUPERNET / WEIGHTS).state_dict(),
         dense=Control.from_json(figures["control"]),
@@ -125,10 +125,10 @@ def open_ledger(context: Context, study: str, state: Path) -> Iterator[Ledger]:
 
 def open_store(study: str, state: Path) -> Store:
     """Where trials leave what they make: under the place that TATSNET_STORE names, else in a folder of the project."""
-    place = os.environ.get("TATSNET_STORE")
+    place = place_of_all()
     if place is None and cluster_address():
         say("search  trials write into this machine's .state: other nodes need TATSNET_STORE=s3://bucket/prefix")
-    return Store(place.rstrip("/") if place else str((state / "store").resolve()), study)
+    return Store(place or str((state / "store").resolve()), study)
 
 
 def work(context: Context) -> None:

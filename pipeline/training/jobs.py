@@ -12,7 +12,7 @@ import torch
 
 from pipeline.cluster.ray_auth import cluster_address
 from pipeline.common.datasets import load_eval_photos, load_pack
-from pipeline.common.layout import EVAL, TRAIN_PIXELS
+from pipeline.common.layout import EVAL, TRAIN
 from pipeline.common.progress import say
 from pipeline.config import Resources
 from pipeline.training.follow import checkpoint_path, forget, run_to_end
@@ -51,7 +51,7 @@ def _run_here(root: Path, stage: str, folder: Path, job: Job) -> Trained:
     torch.set_num_threads(job.config.threads or threads)
     try:
         checkpoint = Checkpoint(checkpoint_path(root, stage, job.key), say)
-        pack, valid = load_pack(root / TRAIN_PIXELS), load_eval_photos(root / EVAL / "valid")
+        pack, valid = load_pack(root / TRAIN), load_eval_photos(root / EVAL / "valid")
         work = Work(job, pack, valid, checkpoint.state, checkpoint.iteration)
         watch = job.shown.watch(job.iterations) if job.shown else None
         curve = run_to_end(job.label, work.training, job.iterations, checkpoint, watch)

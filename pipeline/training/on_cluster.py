@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +13,16 @@ import torch
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
+from pipeline.cluster.photos import TravellingPack
 from pipeline.cluster.ray_cluster import connect
 from pipeline.cluster.report import Report
-from pipeline.cluster.store import Store
+from pipeline.cluster.store import Store, place_of_all
 from pipeline.cluster.trainable import StoredTrainable, train
 from pipeline.cluster.tuning import InOrder, fit, idle, last_words, make_tuner
 from pipeline.cluster.watch import Watch
-from pipeline.common.datasets import load_eval_photos, load_pack
+from pipeline.common.datasets import load_eval_photos
 from pipeline.common.errors import UserError
-from pipeline.common.layout import EVAL, TRAIN_PIXELS, TRAININGS, home
+from pipeline.common.layout import EVAL, TRAIN, TRAININGS, home
 from pipeline.common.progress import say
 from pipeline.config import Resources
 from pipeline.tracking import Run, open_tracker
@@ -154,7 +154,7 @@ def run_on_cluster(root: Path, stage: str, jobs: Mapping[Path, Job], resources: 
     Raises:
         UserError: no usable cluster or store, or a training failed.
     """
-    place = os.environ.get("TATSNET_STORE", "").rstrip("/")
+    place = place_of_all()
     if not place:
         raise UserError(
             f"{stage} trains on the cluster that RAY_ADDRESS names and needs a store that this machine and every node "
@@ -165,7 +165,7 @@ def run_on_cluster(root: Path, stage: str, jobs: Mapping[Path, Job], resources: 
     whole = replace(resources, gpus_per_trial=float(math.ceil(resources.gpus_per_trial)))
     shared = Shared(
         jobs=list(jobs.values()),
-        photos=load_pack(root / TRAIN_PIXELS),
+        photos=TravellingPack.at(root / TRAIN, place),
         valid=load_eval_photos(root / EVAL / "valid"),
         cpus=whole.cpus_per_trial,
     )

@@ -21,6 +21,9 @@ Terms = dict[str, Tensor]
 Step = Callable[[Batch, Phase], tuple[Tensor, Terms]]
 """Forward, backward and the optimiser's step: the loss and its terms."""
 
+MOST_OF_FREE = 0.5
+"""Share of a GPU's free memory that photos may take."""
+
 EAGER_STEPS = 3
 """Steps of a phase before its graph is made: they leave every buffer in its place."""
 
@@ -68,6 +71,8 @@ def training_batches(
 ) -> Iterable[Batch]:
     """Batches start .. stop - 1 of a training: made on a CUDA device, elsewhere by the real codec on the CPU.
 
+    Photos that a CUDA device has no room for are degraded on the CPU, too.
+
     Args:
         relative: relative ground truth (Figure 4b) in place of the clean photo.
         seed: of the batches.
@@ -75,7 +80,7 @@ def training_batches(
     Raises:
         ValueError: a photo smaller than the patch; on CUDA, a patch that is no multiple of 16.
     """
-    if device.type == "cuda":
+    if device.type == "cuda" and pack.pixels.nbytes < torch.cuda.mem_get_info(device)[0] * MOST_OF_FREE:
         pairs = DevicePairs(
             pack,
             patch=config.patch,

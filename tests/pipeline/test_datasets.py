@@ -7,10 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.common.datasets import load_eval_photos, load_pack, read_rgb, save_eval_photo, save_pack
+from pipeline.common.datasets import (
+    PIXELS,
+    SHAPES,
+    load_eval_photos,
+    load_pack,
+    pack_digest,
+    read_rgb,
+    save_eval_photo,
+    write_pack,
+)
 from pipeline.common.errors import UserError
 from tatsnet.data.pairs import PhotoPack
 from tatsnet.quality.evaluation import EvalPhoto, degraded_grid
+from tatsnet.system.files import sha256
 from tests.pipeline.search.jobs import smooth_photo
 
 
@@ -48,7 +58,7 @@ def test_every_degradation_has_a_file_of_its_name(saved: Path) -> None:
 
 
 def truncated(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:200])
+    path.write_bytes(path.read_bytes()[:20])
 
 
 def another(path: Path) -> None:
@@ -73,25 +83,26 @@ def test_a_folder_without_evaluation_photos_is_named_with_what_to_do(tmp_path: P
 
 
 def test_packed_photos_come_back_exactly(tmp_path: Path) -> None:
-    photos = [smooth_photo(20, 31, 0), smooth_photo(17, 16, 1)]
-    save_pack(PhotoPack.of(photos), tmp_path / "photos.safetensors")
-    pack = load_pack(tmp_path / "photos.safetensors")
+    photos = [smooth_photo(20, 31, 0), smooth_photo(17, 16, 1)[:, ::-1]]
+    write_pack(iter(photos), tmp_path)
+    pack = load_pack(tmp_path)
     assert all(np.array_equal(pack.photo(index), photo) for index, photo in enumerate(photos))
     assert (str(pack.pixels.dtype), str(pack.shapes.dtype)) == ("uint8", "int64")
+    assert pack_digest(tmp_path) == sha256(PhotoPack.of(photos).pixels.tobytes())
 
 
 def emptied(path: Path) -> None:
     path.write_bytes(b"")
 
 
+@pytest.mark.parametrize("name", [PIXELS, SHAPES])
 @pytest.mark.parametrize("damage", [Path.unlink, truncated, emptied], ids=["missing", "truncated", "empty"])
-def test_a_damaged_pack_is_named_with_what_to_do(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    path = tmp_path / "photos.safetensors"
-    save_pack(PhotoPack.of([smooth_photo(20, 31, 0)]), path)
-    damage(path)
+def test_a_damaged_pack_is_named_with_what_to_do(tmp_path: Path, damage: Callable[[Path], None], name: str) -> None:
+    write_pack([smooth_photo(20, 31, 0)], tmp_path)
+    damage(tmp_path / name)
     with pytest.raises(UserError, match="dvc repro --force degrade") as caught:
-        load_pack(path)
-    assert str(path) in str(caught.value)
+        load_pack(tmp_path)
+    assert str(tmp_path) in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.common.datasets import load_eval_photos, load_pack, read_rgb
 from pipeline.common.errors import UserError
-from pipeline.common.layout import CLEAN, EVAL, TRAIN, TRAIN_PIXELS
+from pipeline.common.layout import CLEAN, EVAL, TRAIN
 from pipeline.stages.degrade import spread, work
 from tatsnet.quality.metrics import psnr
 from tests.pipeline.stages.project import SIZES, clean_photos, content, context
@@ -38,7 +38,7 @@ def project(tmp_path: Path) -> Path:
 
 def test_training_photos_are_packed_as_they_are(project: Path) -> None:
     work(context(project))
-    pack = load_pack(project / TRAIN_PIXELS)
+    pack = load_pack(project / TRAIN)
     paths = sorted((project / CLEAN / "train").iterdir())
     assert len(pack.shapes) == len(paths)
     assert all(np.array_equal(pack.photo(index), read_rgb(path)) for index, path in enumerate(paths))

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.common.layout import DENSE, SUPERNET, TRAIN_PIXELS, TRIALS, WEIGHTS
+from pipeline.common.datasets import write_pack
+from pipeline.common.layout import DENSE, SUPERNET, TRAIN, TRIALS, WEIGHTS
 from pipeline.stages.finetune import make_jobs
 from tatsnet.method.objective import Variant
+from tests.pipeline.search.jobs import smooth_photo
 from tests.pipeline.stages.project import context
 
 PICKS = [
@@ -16,10 +18,16 @@ PICKS = [
 ]
 
 
+def packed(root: Path, seed: int) -> None:
+    (root / TRAIN).mkdir(parents=True, exist_ok=True)
+    write_pack([smooth_photo(20, 31, seed)], root / TRAIN)
+
+
 @pytest.fixture(autouse=True)
 def inputs(tmp_path: Path) -> None:
     """What the jobs' checkpoints are named by."""
-    for path in (TRAIN_PIXELS, SUPERNET / WEIGHTS, TRIALS / "0003" / WEIGHTS, TRIALS / "0007" / WEIGHTS):
+    packed(tmp_path, 0)
+    for path in (SUPERNET / WEIGHTS, TRIALS / "0003" / WEIGHTS, TRIALS / "0007" / WEIGHTS):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(str(path))
 
@@ -53,5 +61,5 @@ def test_a_key_is_of_one_network_and_of_these_inputs(tmp_path: Path) -> None:
     (tmp_path / TRIALS / "0007" / WEIGHTS).write_text("trained anew")
     after = keys(tmp_path)
     assert {place for place in before if before[place] != after[place]} == {"0007"}
-    (tmp_path / TRAIN_PIXELS).write_text("other photos")
+    packed(tmp_path, 1)
     assert not set(keys(tmp_path).values()) & {*before.values(), *after.values()}
