@@ -18,6 +18,9 @@ from typing import Any, BinaryIO
 from pipeline.common.errors import UserError
 
 MANIFEST = "manifest.json"
+MOST_JSON = 2**30
+"""Bytes of a JSON file; a study of a million trials has as many."""
+
 _CHUNK = 1 << 20
 _FULL = {  # never the answer to a read
     errno.ENOSPC: "the disk is full: free some space and run again",
@@ -126,7 +129,11 @@ def read_json(path: Path, hint: str = "") -> Any:
     """
     advice = f": {hint}" if hint else ""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(MOST_JSON + 1)
+        if len(data) > MOST_JSON:
+            raise ValueError(f"more than {MOST_JSON // 2**20} MiB")
+        return json.loads(data.decode("utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing{advice}") from error
     except OSError as error:
@@ -146,7 +153,7 @@ def fresh_folder(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the folder cannot be made or swapped in, or the disk filled up while the block wrote.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _tidy(path)

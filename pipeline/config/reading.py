@@ -80,7 +80,8 @@ def read(path: Path) -> Document:
         UserError: the file is missing, unreadable, empty, or no YAML.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_LARGEST + 1)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; run from the project's folder, or name one with --params") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -98,7 +99,7 @@ def read(path: Path) -> Document:
 
 def _parse(text: str, path: Path) -> Document:
     if len(text) > _LARGEST:
-        raise UserError(f"{path}: has {len(text)} characters, and a profile may have {_LARGEST}: is it another file?")
+        raise UserError(f"{path}: has more than the {_LARGEST} characters of a profile: is it another file?")
     nodes = YAML(typ="safe", pure=True)
     nodes.Composer = _NoAliases
     node = nodes.compose(text)

@@ -9,6 +9,7 @@ from tatsnet.cli.work import load_model, user_errors
 from tatsnet.demo.app import SAMPLE, Demo
 from tatsnet.demo.server import LOOPBACK, DenseClock, bound, serve
 from tatsnet.demo.uploads import Limits, photo_of
+from tatsnet.photos.files import read_file
 
 
 def demo(photo: Path | None, model: Path | None, runtime: str, port: int, *, open_browser: bool) -> None:
@@ -19,8 +20,9 @@ def demo(photo: Path | None, model: Path | None, runtime: str, port: int, *, ope
     """
     path = photo or SAMPLE
     with user_errors(path):
-        data = path.read_bytes()
-        photo_of(data, str(path), Limits())
+        limits = Limits()
+        data = read_file(path, limits.size_bytes)
+        photo_of(data, str(path), limits)
     restorer = load_model(model, runtime)
     try:
         place = bound(port)

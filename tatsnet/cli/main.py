@@ -17,6 +17,7 @@ from tatsnet.cli.errors import shown, told
 from tatsnet.cli.model_options import add_extract, add_models, add_sliders
 from tatsnet.cli.photo_options import RUNTIMES, add_demo, add_model, add_photo, add_restore, restoration_level
 from tatsnet.cli.train_options import add_train
+from tatsnet.cli.values import count
 from tatsnet.system.allocator import keep_freed_memory
 from tatsnet.system.cpus import usable_cpus
 
@@ -251,7 +252,7 @@ def _add_flops(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument("--width", type=int, metavar="C", help="channels of the super network (default: 64)")
     parser.add_argument("--blocks", type=int, metavar="B", help="its residual blocks (default: 32)")
     parser.add_argument("--model", type=Path, metavar="DIR", help="folder of an extracted network")
-    parser.add_argument("--effects", type=_count, metavar="M", help="effects made of one image (default: 27)")
+    parser.add_argument("--effects", type=count, metavar="M", help="effects made of one image (default: 27)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -292,7 +293,7 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         choices=("float32", "bfloat16", "float16"),
         help="of every network (default: float32 on the CPU, bfloat16 on a GPU)",
     )
-    parser.add_argument("--rounds", type=_count, metavar="N", help="counted rounds (default: 3)")
+    parser.add_argument("--rounds", type=count, metavar="N", help="counted rounds (default: 3)")
     parser.add_argument("--quick", action="store_true", help="480x320 and one round, unless told otherwise")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every cell there, as they are done")
 
@@ -320,9 +321,3 @@ def _size(text: str) -> tuple[int, int]:
     if len(sides) != 2 or not all(side.isascii() and side.isdigit() and 0 < int(side) <= 10**6 for side in sides):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size like 1280x720")
     return int(sides[0]), int(sides[1])
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 10**9):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tatsnet.cli.values import count
+
 
 def add_extract(commands: Any) -> None:
     """Add `extract`."""
@@ -37,7 +39,7 @@ def add_sliders(commands: Any) -> None:
     parser.add_argument("model", type=Path, metavar="DIR", help="folder of an extracted network")
     parser.add_argument("photos", type=Path, help="folder of clean photos")
     parser.add_argument(
-        "--count", type=int, default=16, metavar="N", help="of them, spread over the folder (default: 16)"
+        "--count", type=count, default=16, metavar="N", help="of them, spread over the folder (default: 16)"
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -45,10 +46,15 @@ class PhotoPack:
 
     def photo(self, index: int) -> Image:
         """A view of one photo, H x W x 3."""
-        sizes = 3 * self.shapes.prod(axis=1)
-        start = int(sizes[:index].sum())
         height, width = self.shapes[index]
-        return self.pixels[start : start + int(sizes[index])].reshape(height, width, 3)
+        stop = 3 * int(self.until[index])
+        return self.pixels[stop - 3 * height * width : stop].reshape(height, width, 3)
+
+    @cached_property
+    def until(self) -> npt.NDArray[np.int64]:
+        """How many pixels there are up to the end of each photo."""
+        until: npt.NDArray[np.int64] = self.shapes.prod(axis=1).cumsum()
+        return until
 
     def require(self, patch: int) -> None:
         """Raise ValueError if a photo is smaller than the patch."""
@@ -93,8 +99,6 @@ class PairSampler(Dataset[Batch]):
         pack.require(patch)
         self.pack, self.patch, self.batch, self.relative, self.seed = pack, patch, batch, relative, seed
         self.sampling: Sampling = sampling
-        self._until = pack.shapes.prod(axis=1).cumsum()
-        self._starts = 3 * (self._until - pack.shapes.prod(axis=1))
 
     def __getitem__(self, iteration: int) -> Batch:
         sequence = np.random.SeedSequence([self.seed, iteration])
@@ -117,10 +121,9 @@ class PairSampler(Dataset[Batch]):
 
     def _window(self, rng: np.random.Generator) -> Image:
         """A patch with BLUR_RADIUS pixels around, turned, mirrored, colours shuffled; a photo's border is repeated."""
-        index = int(np.searchsorted(self._until, rng.integers(self._until[-1]), side="right"))
-        height, width = self.pack.shapes[index]
-        start = self._starts[index]
-        photo = self.pack.pixels[start : start + 3 * height * width].reshape(height, width, 3)
+        until = self.pack.until
+        photo = self.pack.photo(int(np.searchsorted(until, rng.integers(until[-1]), side="right")))
+        height, width = photo.shape[:2]
         top, left = rng.integers(0, (height - self.patch + 1, width - self.patch + 1))
         around = np.arange(-BLUR_RADIUS, self.patch + BLUR_RADIUS)
         rows, columns = np.clip(top + around, 0, height - 1), np.clip(left + around, 0, width - 1)

@@ -24,12 +24,13 @@ def bound(port: int) -> socket.socket:
     """A socket on loopback, not yet listening; port 0 takes a free one.
 
     It says that it is TCP: only then does asyncio send at once, and not some 40 ms later (Nagle's algorithm).
+    On Windows the port is taken for this process alone: there SO_REUSEADDR would share one that is in use.
 
     Raises:
         OSError: the port is taken.
     """
     place = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR), 1)
     try:
         place.bind((LOOPBACK, port))
     except OSError:

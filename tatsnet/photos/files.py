@@ -35,6 +35,7 @@ __all__ = [
     "losses",
     "photo_bytes",
     "photo_from_bytes",
+    "read_file",
     "read_photo",
     "to_uint8",
     "write_photo",
@@ -79,7 +80,7 @@ def read_photo(path: str | Path) -> Photo:
             refused, has more than `MAX_PIXELS` pixels, or there is too little memory for it.
     """
     path = Path(path)
-    return photo_from_bytes(_read_bytes(path), path)
+    return photo_from_bytes(read_file(path), path)
 
 
 def photo_from_bytes(data: bytes, name: str | Path) -> Photo:
@@ -199,7 +200,12 @@ def list_images(folder: str | Path) -> list[Path]:
     return [path for path in entries if path.suffix.lower() in FORMATS and path.name[0] != "." and path.is_file()]
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_file(path: Path, most: int = _MOST_BYTES) -> bytes:
+    """The bytes of a photo's file, known by its first ones to be one.
+
+    Raises:
+        PhotoError: it cannot be read, is no image, has more than so many bytes, or memory lacks for it.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -210,8 +216,8 @@ def _read_bytes(path: Path) -> bytes:
             while part := file.read(_PART_BYTES):
                 parts.append(part)
                 read += len(part)
-                if read > _MOST_BYTES:
-                    raise PhotoError(f"{path}: more than the {size(_MOST_BYTES)} that are read; export it smaller")
+                if read > most:
+                    raise PhotoError(f"{path}: more than the {size(most)} that are read; export it smaller")
             return b"".join(parts)
     except FileNotFoundError as error:
         raise PhotoError(f"{path}: there is no such file; check the name") from error

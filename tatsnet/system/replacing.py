@@ -51,7 +51,7 @@ def fresh_folder(path: Path, own: Callable[[Path], Collection[str]]) -> Iterator
         ValueError: the folder holds something else.
         OSError: the folder cannot be made or swapped in, is read-only, or is the one that the process is in.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     _check_replaceable(path, own)
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")

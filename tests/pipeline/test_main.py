@@ -44,6 +44,8 @@ def test_plan_prints_what_its_json_says(capsys: pytest.CaptureFixture[str]) -> N
         (["use", "papr"], "did you mean 'paper'"),
         (["warm-start", "none.json"], "none.json"),
         (["ui", "--host", "8.8.8.8"], "--host 8.8.8.8"),
+        (["plan", "--params", "/dev/zero"], "is it another file?"),
+        (["warm-start", "/dev/zero"], "/dev/zero is not valid JSON (more than 1024 MiB)"),
     ],
 )
 def test_a_user_s_mistake_is_one_message_and_exit_2(arguments: list[str], said: str) -> None:
