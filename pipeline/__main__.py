@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,8 +31,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    plan = _add(commands, "plan", "say what a profile will cost, running nothing", "plan --params profiles/paper.yaml")
+    plan = _add(
+        commands,
+        "plan",
+        "say what a profile will cost, running nothing",
+        "plan --params profiles/paper.yaml --gpus 8 --card h100",
+    )
     plan.add_argument("--params", type=Path, default=Path("params.yaml"), help="the profile (default: %(default)s)")
+    plan.add_argument("--gpus", type=int, metavar="N", help="also what it takes by the clock on so many GPUs")
+    plan.add_argument("--card", choices=("h100",), help="whose measured rate is taken (default: cost.gpu_tflops)")
+    plan.add_argument(
+        "--interruptions", type=float, default=0.0, metavar="P", help="of one spot GPU per hour (default: none)"
+    )
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.set_defaults(run=_plan)
 
@@ -105,11 +116,21 @@ def _add(
 
 def _plan(arguments: argparse.Namespace) -> int:
     from pipeline.commands.plan import make_plan
+    from pipeline.commands.plan_cluster import by_the_clock, render_clock
     from pipeline.commands.plan_table import render
+    from pipeline.common.errors import UserError
     from pipeline.config import load
 
-    plan = make_plan(load(arguments.params), arguments.params)
-    print(json.dumps(plan.to_json(), indent=2) if arguments.json else render(plan))
+    if (arguments.gpus is not None and arguments.gpus < 1) or not 0 <= arguments.interruptions < math.inf:
+        raise UserError("--gpus must be at least 1, and --interruptions a number from 0")
+    params = load(arguments.params)
+    plan = make_plan(params, arguments.params)
+    gpus = arguments.gpus or (1 if arguments.card else None)
+    clock = by_the_clock(plan, params, gpus, arguments.card, arguments.interruptions) if gpus else None
+    if arguments.json:
+        print(json.dumps(plan.to_json() | ({"clock": clock.to_json()} if clock else {}), indent=2))
+    else:
+        print(render(plan) + (f"\n\n{render_clock(clock)}" if clock else ""))
     return 0
 
 
