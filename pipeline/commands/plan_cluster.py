@@ -6,6 +6,7 @@ import heapq
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from pipeline.commands.plan import Plan, StagePlan
@@ -114,11 +115,8 @@ def by_the_clock(plan: Plan, params: Params, gpus: int, card: str | None, interr
 
 def trained_share(stopping: Stopping) -> float:
     """Share of the search's iterations that is trained, if at each rung the share `keep` of the trials goes on."""
-    ends = [*sorted(stopping.rungs), 1.0]
-    starts = [0.0, *ends[:-1]]
-    return sum(
-        stopping.keep**index * (end - start) for index, (start, end) in enumerate(zip(starts, ends, strict=True))
-    )
+    stretches = pairwise([0.0, *stopping.rungs, 1.0])
+    return sum(stopping.keep**index * (end - start) for index, (start, end) in enumerate(stretches))
 
 
 def makespan(hours: Iterable[float], workers: int) -> float:
@@ -135,7 +133,7 @@ def render_clock(clock: Clock) -> str:
     stages = ", ".join(f"{stage} {hours:.3g} h" for stage, hours in clock.hours.items())
     lines = [
         f"On {clock.gpus} GPUs{rate}: {clock.wall_hours:.3g} h by the clock ({stages}).",
-        f"At least {clock.critical_hours:.3g} h on any number of them: pretrain, one trial, the dense baseline, benchmark.",
+        f"At least {clock.critical_hours:.3g} h on any number: pretrain, one trial, the dense baseline, benchmark.",
         f"{clock.gpu_hours:,.3g} GPU-hours, about ${clock.usd:,.2f}.",
     ]
     if clock.trained_share < 1:
