@@ -168,18 +168,23 @@ class LatencyConfig:
         return parse_size(self.size, "size")
 
 
+SamplerName = Literal["auto", "tpe", "gp", "random"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
     """The search: `trials` finished or stopped trials of `variants` over `space`, `suggestions` first.
 
     Args:
         objectives: the costs that are minimised beside PSNR: [flops], [latency] or [flops, latency].
+        sampler: draws the points after the suggestions; `auto` is TPE.
     """
 
     variants: tuple[Variant, ...]
     objectives: tuple[Cost, ...]
     latency: LatencyConfig
     trials: int
+    sampler: SamplerName
     schedule: Schedule
     method: MethodConfig
     space: Space

@@ -1,4 +1,4 @@
-"""Draws a study's points: Optuna's multi-objective TPE, shown no more of the study than keeps a draw's cost flat."""
+"""Draws a study's points by one of Optuna's samplers, shown no more of the study than keeps a draw's cost flat."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 
 import optuna
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.config import SearchConfig
+from pipeline.config import SamplerName, SearchConfig
 from pipeline.search.study.pareto import constraint_key
 from pipeline.search.study.space import Point, first_points, sample
 
 MEMORY = 250
-"""TPE sees the last so many trials, at most twice as many, and of those before them the Pareto set."""
+"""A sampler sees the last so many trials, at most twice as many, and of those before them the Pareto set."""
 
 POINT = "point"
 """The trial's attribute that holds its point."""
@@ -26,7 +26,7 @@ INFEASIBLE = "infeasible"
 
 
 class Sampler:
-    """Suggestions first, then TPE on a copy in memory of what is worth seeing of the study.
+    """Suggestions first, then a sampler on a copy in memory of what is worth seeing of the study.
 
     Each draw has a sampler of its own, seeded by the trial's number, and what it sees follows from the study and that
     number: what is drawn depends on the study alone, and not on the process.
@@ -58,13 +58,8 @@ class Sampler:
             self._see(self.seen(), number)
         if self._suggestions:
             self._copy.enqueue_trial(self._suggestions.pop(0))
-        self._copy.sampler = TPESampler(
-            seed=self._config.seed + number,
-            n_startup_trials=max(4, len(self._config.suggestions)) + len(self._infeasible.intersection(self._numbers)),
-            multivariate=True,
-            group=True,
-            constant_liar=True,
-        )
+        begun = max(4, len(self._config.suggestions)) + len(self._infeasible.intersection(self._numbers))
+        self._copy.sampler = optuna_sampler(self._config.sampler, self._config.seed + number, begun)
         trial = self._copy.ask()
         point = sample(trial, self._config.space, self._config.variants)
         trial.set_user_attr(POINT, point.to_json())
@@ -113,6 +108,22 @@ class Sampler:
         study = optuna.create_study(storage=InMemoryStorage(), directions=self._directions)
         study.add_trials(trials)
         return study
+
+
+def optuna_sampler(name: SamplerName, seed: int, begun: int) -> BaseSampler:
+    """The sampler that draws one trial.
+
+    Args:
+        seed: of this trial alone.
+        begun: trials that are drawn at random before any is drawn by what is known.
+    """
+    match name:
+        case "gp":
+            return GPSampler(seed=seed, n_startup_trials=begun, warn_independent_sampling=False)
+        case "random":
+            return RandomSampler(seed=seed)
+        case _:
+            return TPESampler(seed=seed, n_startup_trials=begun, multivariate=True, group=True, constant_liar=True)
 
 
 def _stopped(trial: FrozenTrial) -> FrozenTrial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
+from pipeline.config.searching import SamplerName
 from pipeline.search.study.ledger import Ledger
-from pipeline.search.study.sampler import Sampler
+from pipeline.search.study.sampler import Sampler, optuna_sampler
 from pipeline.search.study.space import sample
 from tests.pipeline.search.spaces import obeys, search_config, space, suggestion
 
@@ -178,3 +180,23 @@ def test_a_driver_that_died_while_it_wrote_down_an_infeasible_point_goes_on(monk
     assert again._sampler.seen()[number].state == TrialState.RUNNING
     end(again, number, 20.0, 0.5)
     assert again.finished == 1
+
+
+@pytest.mark.parametrize("name", ["auto", "tpe", "gp", "random"])
+def test_what_every_sampler_draws_depends_on_the_study_alone(
+    name: SamplerName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.CONFIG", replace(CONFIG, sampler=name))
+    whole, pieces, other = InMemoryStorage(), InMemoryStorage(), InMemoryStorage()
+    search(whole, 9)
+    search(pieces, 9, reopen=True)
+    assert points(whole) == points(pieces)
+    monkeypatch.setattr(f"{__name__}.CONFIG", replace(CONFIG, sampler=name, seed=1))
+    search(other, 9)
+    assert points(other) != points(whole)
+
+
+def test_tpe_is_what_auto_is() -> None:
+    assert type(optuna_sampler("auto", 0, 4)) is type(optuna_sampler("tpe", 0, 4))
+    kinds = {type(optuna_sampler(name, 0, 4)) for name in ("tpe", "gp", "random")}
+    assert len(kinds) == 3
