@@ -10,6 +10,7 @@ from pipeline.common.errors import UserError
 DATA = "data"
 CHECKPOINTS = "checkpoints"
 NETWORKS = "networks"
+SHARED = "shared"
 MLFLOW = "mlflow"
 DVC = "dvc"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.bucket.place import CHECKPOINTS, DATA, DVC, MLFLOW, NETWORKS, Place
+from infra.bucket.place import CHECKPOINTS, DATA, DVC, MLFLOW, NETWORKS, SHARED, Place
 
 _READ = ("s3:GetObject",)
 _WRITE = ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
@@ -33,11 +33,12 @@ _TRAINED = (CHECKPOINTS, NETWORKS)
 ROLES: Mapping[str, Role] = {
     role.name: role
     for role in (
-        Role(name="worker", who="nodes that train", reads=(DATA, *_TRAINED), writes=_TRAINED, deletes=_TRAINED),
+        Role(name="worker", who="nodes that train", reads=(DATA, SHARED, *_TRAINED), writes=_TRAINED, deletes=_TRAINED),
         Role(
             name="driver",
             who="where `dvc repro` runs",
-            reads=(DATA, *_TRAINED),
+            reads=(DATA, SHARED, *_TRAINED),
+            writes=(SHARED,),
             deletes=(CHECKPOINTS,),
         ),
         Role(name="mlflow", who="the tracking server", reads=(MLFLOW,), writes=(MLFLOW,), deletes=(MLFLOW,)),

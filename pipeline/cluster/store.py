@@ -119,6 +119,9 @@ class Store:
         place = f"{self._base}/shared/{self.study}/{path.name}"
         with self._reaching():
             if not self._files.exists(place) or self._files.size(place) != path.stat().st_size:
+                if not isinstance(self._files, LocalFileSystem):  # an object appears whole, and needs no folder
+                    self._files.put_file(str(path), place)
+                    return
                 self._files.makedirs(str(PurePosixPath(place).parent), exist_ok=True)
                 self._files.put_file(str(path), f"{place}.part")
                 self._files.mv(f"{place}.part", place)

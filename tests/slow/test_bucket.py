@@ -143,7 +143,7 @@ def test_the_policies_are_written_per_role_and_not_in_a_dry_run(server: S3Server
     assert json.loads(printed.stdout) == json.loads((folder / "worker.json").read_text(encoding="utf-8"))
 
 
-FOLDERS = ("data", "checkpoints", "networks", "mlflow", "dvc")
+FOLDERS = ("data", "checkpoints", "networks", "shared", "mlflow", "dvc")
 
 
 @pytest.mark.parametrize("name", sorted(ROLES))

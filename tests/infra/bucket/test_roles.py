@@ -11,12 +11,12 @@ from infra.bucket.roles import ROLES, policy
 PLACE = Place(bucket="my-team", prefix="tatsnet")
 GET, PUT, DELETE = "s3:GetObject", "s3:PutObject", "s3:DeleteObject"
 MAY = {
-    "worker": {"data": {GET}, "checkpoints": {GET, PUT, DELETE}, "networks": {GET, PUT, DELETE}},
-    "driver": {"data": {GET}, "checkpoints": {GET, DELETE}, "networks": {GET}},
+    "worker": {"data": {GET}, "shared": {GET}, "checkpoints": {GET, PUT, DELETE}, "networks": {GET, PUT, DELETE}},
+    "driver": {"data": {GET}, "shared": {GET, PUT}, "checkpoints": {GET, DELETE}, "networks": {GET}},
     "mlflow": {"mlflow": {GET, PUT, DELETE}},
     "dvc": {"dvc": {GET, PUT}},
 }
-FOLDERS = ("data", "checkpoints", "networks", "mlflow", "dvc")
+FOLDERS = ("data", "checkpoints", "networks", "shared", "mlflow", "dvc")
 
 
 def statements(name: str) -> list[dict[str, Any]]:
