@@ -16,6 +16,7 @@ from types import FrameType
 from infra.box.box import Box, describe, down, folder_of, locked, present, run, up
 from infra.box.processes import running, uninterrupted
 from pipeline.commands.loopback import require_loopback
+from pipeline.common.errors import UserError
 from pipeline.common.progress import say
 from pipeline.common.told import told
 
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
 
     def work() -> int:
+        if not arguments.project.is_dir():
+            raise UserError(f"--project {arguments.project}: there is no such folder; name the one with params.yaml")
         with _interruptible():
             return int(arguments.work(arguments))
 

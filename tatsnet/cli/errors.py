@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tatsnet.system.replacing import FULL
+
 
 class CommandError(Exception):
     """A command that cannot do what was asked: the message says what was wrong, where, and what to do."""
@@ -12,7 +14,8 @@ class CommandError(Exception):
 def explain(error: OSError, place: Path | None) -> str:
     """One line on a file: the system's error names the file, or else the place; a message of our own stands alone."""
     where = error.filename or place
-    return f"{where}: {error.strerror}" if where and error.strerror else str(error)
+    advice = "; free some space or write elsewhere" if error.errno in FULL else ""
+    return f"{where}: {error.strerror}{advice}" if where and error.strerror else str(error)
 
 
 def told(error: BaseException, place: Path | None = None) -> str | None:

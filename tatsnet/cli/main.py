@@ -79,7 +79,7 @@ def _flush() -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}: free some space or write elsewhere", "the output") from error
+        raise OSError(error.errno, error.strerror, "the output") from error
 
 
 def _show_every_name() -> None:

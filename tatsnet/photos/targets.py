@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from pathlib import Path
 
-from tatsnet.system.replacing import WRITABLE, write_atomically
+from tatsnet.system.replacing import FULL, WRITABLE, write_atomically
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 """Formats that are read and written, by suffix. Reading goes by the content, never by the name."""
@@ -87,7 +86,7 @@ def write_target(path: Path, data: bytes) -> None:
         write_atomically(_target(path), data)
     except OSError as error:
         advice = "check the folder and its permissions"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in FULL:
             advice = "free some space or write elsewhere"
         raise PhotoError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error
 

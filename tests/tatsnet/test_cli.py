@@ -131,7 +131,11 @@ def test_wrong_arguments_are_told_in_one_line(
     ("error", "place", "message"),
     [
         (FileNotFoundError("there is no folder m: give another"), Path("out"), "there is no folder m: give another"),
-        (OSError(28, "No space left on device"), Path("out"), "out: No space left on device"),
+        (
+            OSError(28, "No space left on device"),
+            Path("out"),
+            "out: No space left on device; free some space or write elsewhere",
+        ),
         (OSError(28, "No space left on device"), None, "[Errno 28] No space left on device"),
         (PermissionError(13, "Permission denied", "in"), Path("out"), "in: Permission denied"),
     ],

@@ -50,6 +50,15 @@ def test_down_and_status_of_a_box_that_never_was_make_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("command", ["up", "run", "down", "status"])
+def test_a_folder_that_is_not_there_is_not_made(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--project", str(tmp_path / "typo"), command]) == 2
+    assert "typo: there is no such folder" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("command", ["up", "run", "down"])
 def test_two_at_once_are_refused(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with locked(folder_of(tmp_path)):

@@ -118,7 +118,9 @@ def test_every_error_of_every_command_is_one_line(
     ("error", "place", "message"),
     [
         (MemoryError(), Path("a.jpg"), "a.jpg: not enough memory"),
-        (OSError(28, "No space left on device"), Path("a.jpg"), "a.jpg: No space left on device"),
+        (OSError(28, "No space left on device"), Path("a.jpg"), "a.jpg: No space left on device; free some space"),
+        (OSError(27, "File too large"), Path("net"), "net: File too large; free some space or write elsewhere"),
+        (OSError(122, "Disk quota exceeded", "net"), None, "net: Disk quota exceeded; free some space"),
         (ImportError("no such library"), None, "a package cannot be loaded (no such library)"),
         (RecursionError(), Path("a.json"), "a.json: nested too deeply"),
         (TypeError("a bug"), Path("a.jpg"), None),
@@ -243,7 +245,7 @@ def test_a_full_output_is_one_line(command: list[str]) -> None:
         done = subprocess.run(
             [*HOST, *command], env=BUFFERED, stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
-    assert done.stderr.startswith("tatsnet: the output: No space left on device")
+    assert done.stderr.startswith("tatsnet: the output: No space left on device; free some space")
     assert done.stderr.count("\n") == 1
     assert done.returncode == 2
 
