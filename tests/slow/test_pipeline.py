@@ -319,6 +319,7 @@ def another_trial(project: Clone, metrics: Any, runs: dict[str, Found]) -> tuple
     return project.run("dvc", "repro"), before
 
 
+@pytest.mark.long
 def test_one_more_trial_runs_the_search_and_what_follows_it_alone(another_trial: tuple[str, Any]) -> None:
     output, _ = another_trial
     assert tuple(SKIPPED.findall(output))[:3] == STAGES[:3]
@@ -328,6 +329,7 @@ def test_one_more_trial_runs_the_search_and_what_follows_it_alone(another_trial:
     assert ran[-1] == "benchmark"
 
 
+@pytest.mark.long
 def test_one_more_trial_goes_on_with_the_same_study(project: Clone, another_trial: tuple[str, Any]) -> None:
     output, before = another_trial
     assert "goes on with a study of 3 finished trials" in output
@@ -337,6 +339,7 @@ def test_one_more_trial_goes_on_with_the_same_study(project: Clone, another_tria
     assert project.json("reports/metrics.json")["trials"]["finished"] == 4
 
 
+@pytest.mark.long
 def test_one_more_trial_hangs_below_the_same_search_as_the_others(
     project: Clone, another_trial: tuple[str, Any], tracker: MlflowTracker
 ) -> None:
@@ -346,6 +349,7 @@ def test_one_more_trial_hangs_below_the_same_search_as_the_others(
     assert all("pareto" in child.tags for child in children if child.status == "FINISHED")
 
 
+@pytest.mark.long
 def test_a_changed_photo_is_noticed_from_the_start(project: Clone, another_trial: tuple[str, Any]) -> None:
     Image.fromarray(draw_photo(96, 128, seed=1)).save(project.root / "photos" / "train" / "train0.png")
     output = project.run("dvc", "repro", "degrade")
@@ -353,6 +357,7 @@ def test_a_changed_photo_is_noticed_from_the_start(project: Clone, another_trial
     assert "pretrain" in json.loads(project.run("dvc", "status", "--json"))
 
 
+@pytest.mark.long
 def test_photos_that_are_away_are_taken_as_unchanged(project: Clone, another_trial: tuple[str, Any]) -> None:
     before = project.json("data/photos.json")
     (project.root / "photos").rename(project.root / "elsewhere")
