@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tatsnet.cli.contact import ContactSheet
 from tatsnet.cli.errors import CommandError, shown
 from tatsnet.cli.work import check_targets, load_model, open_photo, say_losses, user_errors
-from tatsnet.network.tasks import AXES, Task
+from tatsnet.network.tasks import AXES, Task, check_task
 from tatsnet.photos.files import FORMATS, Metadata, Photo, write_photo
 
 CONTACT = "contact.jpg"
@@ -29,7 +29,7 @@ def effects(photo_path: Path, levels: Sequence[float], folder: Path, model: Path
     Raises:
         CommandError: the photo, the model or the folder is not usable.
     """
-    tasks: list[Task] = [(a, b, c) for a, b, c in itertools.product(levels, repeat=3)]
+    tasks: list[Task] = [check_task(task) for task in itertools.product(levels, repeat=len(AXES))]
     with user_errors(photo_path):
         photo = open_photo(photo_path)
         restorer = load_model(model, runtime)

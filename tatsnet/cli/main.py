@@ -110,10 +110,11 @@ def _run(args: argparse.Namespace) -> int:
         case "restore":
             from tatsnet.cli.restore import Wanted as Restoration
             from tatsnet.cli.restore import restore
+            from tatsnet.network.tasks import AXES, check_task
 
             restoration = Restoration(
                 sources=tuple(args.photos),
-                task=(args.deblur, args.denoise, args.dejpeg),
+                task=check_task([getattr(args, axis) for axis in AXES]),
                 even=args.even,
                 output=args.output,
                 suffix=f".{args.format}" if args.format else None,

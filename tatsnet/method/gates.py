@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tatsnet.method.settings import GateRule
 from tatsnet.network.architecture import NetworkConfig
+from tatsnet.network.tasks import AXES
 
 SLOW = 0.1
 """The slow average of s, from which the final phi is read, moves so much slower than s."""
@@ -111,7 +112,7 @@ class Controller(nn.Module):
     def __init__(self, network: NetworkConfig, hidden: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.shape = (network.points, network.width)
-        sizes = (3, hidden, hidden, network.points * network.width)
+        sizes = (len(AXES), hidden, hidden, network.points * network.width)
         layers = [nn.Linear(sizes[i], sizes[i + 1]) for i in range(3)]
         for layer in layers:
             nn.init.kaiming_uniform_(layer.weight, a=5**0.5, generator=generator)

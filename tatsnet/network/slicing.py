@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tatsnet.network.architecture import Architecture, Channels, Conv, NetworkConfig, Pattern, Role, convolutions
 from tatsnet.network.supernet import MEAN_TASK
+from tatsnet.network.tasks import AXES
 from tatsnet.system.files import Tensors
 
 
@@ -61,7 +62,7 @@ def slice_section(
                 section[f"{conv.name}.scale_weight"] = weights["local_scale.weight"][rows]
                 section[f"{conv.name}.scale_bias"] = weights["local_scale.bias"][rows]
         section[f"{conv.name}.weight"], section[f"{conv.name}.bias"] = weight, bias
-    return with_scales(section, (MEAN_TASK,) * 3) if shared else section
+    return with_scales(section, (MEAN_TASK,) * len(AXES)) if shared else section
 
 
 def with_scales(section: Mapping[str, Tensor], task: Sequence[float]) -> Tensors:

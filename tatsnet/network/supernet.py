@@ -16,7 +16,7 @@ from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.compute import EXACT, Compute
 from tatsnet.network.compute import cast as in_precision
 from tatsnet.network.gated_blocks import Convolution, gated_block, gated_blocks, gated_blocks_by_kernels, gated_pair
-from tatsnet.network.tasks import ZeroTask, onset
+from tatsnet.network.tasks import AXES, ZeroTask, onset
 
 MEAN_TASK = 0.5
 """Where a shared block's residual scaling is fixed: it folds into the convolution, so the module is gone."""
@@ -57,8 +57,8 @@ class SuperNetwork(nn.Module):
         self.tail = nn.Conv2d(width, width, 3, padding=1)
         self.up = nn.Conv2d(width // 4, width, 3, padding=1)
         self.out = nn.Conv2d(width, 3, 3, padding=1)
-        self.local_scale = nn.Linear(3, config.blocks * width)
-        self.global_scale = nn.Linear(3, 3)
+        self.local_scale = nn.Linear(len(AXES), config.blocks * width)
+        self.global_scale = nn.Linear(len(AXES), 3)
         self._initialise(generator)
 
     @torch.no_grad()

@@ -35,7 +35,7 @@ def check_task(task: Sequence[float]) -> Task:
     Raises:
         ValueError: not three numbers in [0, 1].
     """
-    if len(task) != 3 or not all(0 <= level <= 1 for level in task):
+    if len(task) != len(AXES) or not all(0 <= level <= 1 for level in task):
         raise ValueError(f"a task vector is three numbers in [0, 1], got {tuple(task)}")
     deblur, denoise, dejpeg = (float(level) for level in task)
     return deblur, denoise, dejpeg

@@ -11,6 +11,7 @@ import torch
 
 from tatsnet.network.architecture import Architecture, Conv, Pattern, Role
 from tatsnet.network.slicing import split
+from tatsnet.network.tasks import AXES
 from tatsnet.system.files import Tensors
 
 Shapes = dict[str, tuple[int, ...]]
@@ -18,7 +19,7 @@ Shapes = dict[str, tuple[int, ...]]
 PRECISIONS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 _KERNEL = (3, 3)
-_TASK = 3
+_TASK = len(AXES)
 
 
 def section_shapes(convs: Sequence[Conv], pattern: Pattern, *, shared: bool) -> Shapes:

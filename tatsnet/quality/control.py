@@ -15,7 +15,7 @@ import torch
 
 from tatsnet.data.degradation import Degradation, Image
 from tatsnet.network.sliders import PLAIN, Sliders
-from tatsnet.network.tasks import AXES
+from tatsnet.network.tasks import AXES, check_task
 from tatsnet.quality.evaluation import EvalPhoto, Restore, degraded_grid, restore_all, to_batch
 from tatsnet.quality.metrics import psnr
 
@@ -29,7 +29,7 @@ ALONE = {
 STEPS = 10
 """Equal moves of a slider from 0 to 1 by which evenness is measured."""
 
-OFF = (0.0, 0.0, 0.0)
+OFF = check_task([0.0] * len(AXES))
 LEAST_GAIN_DB = 0.1
 """A dense network that gains less on an axis is no measure for others: its gain counts as so much."""
 

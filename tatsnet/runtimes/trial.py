@@ -6,6 +6,7 @@ import torch
 
 from tatsnet.network.architecture import NetworkConfig, convolutions
 from tatsnet.network.section_plan import plan_section
+from tatsnet.network.tasks import AXES
 from tatsnet.runtimes.api import Runtime
 from tatsnet.runtimes.torch.layers import start
 
@@ -25,7 +26,7 @@ def try_out(runtime: Runtime) -> None:
     tensors = {"head.weight": torch.zeros(_NETWORK.width, 3, 3, 3), "head.bias": torch.ones(_NETWORK.width)}
     section = runtime.compile(plan_section(head, _NETWORK.whole), tensors)
     image_BCHW = torch.zeros(1, 3, 4, 4, device=runtime.device)
-    state = section(start(image_BCHW), torch.zeros(3, device=runtime.device))
+    state = section(start(image_BCHW), torch.zeros(len(AXES), device=runtime.device))
     stream_BCHW = state.stream_BCHW.float()
     ones = torch.ones(3, device=runtime.device)
     added = runtime.add_scaled(image_BCHW, ones, image_BCHW + 1).float()

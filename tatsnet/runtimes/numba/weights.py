@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tatsnet.network.architecture import Role
 from tatsnet.network.section_plan import SectionPlan
+from tatsnet.network.tasks import AXES
 from tatsnet.runtimes.numba import loops
 
 KERNEL = 9
@@ -75,7 +76,7 @@ class Scaled:
     """
 
     def __init__(self, plan: SectionPlan, tensors: Mapping[str, Tensor]) -> None:
-        slope_SD, offset_S = [torch.zeros(1, 3)], [torch.ones(1)]  # scale 0 is 1, for all that the task leaves alone
+        slope_SD, offset_S = [torch.zeros(1, len(AXES))], [torch.ones(1)]  # scale 0 is 1: the task leaves it alone
         owner: dict[str, Tensor] = {}
         for layer in plan.layers:
             name = layer.name

@@ -15,6 +15,7 @@ from torch import Tensor
 from tatsnet.network.architecture import Role
 from tatsnet.network.section_plan import Layer, SectionPlan
 from tatsnet.network.supernet import MEAN_COLOUR
+from tatsnet.network.tasks import AXES
 from tatsnet.runtimes.onnx.nodes import Nodes
 
 
@@ -89,7 +90,7 @@ class SectionGraph:
         scaled = [layer for layer in self._plan.layers if f"{layer.name}.scale_weight" in self._tensors]
         if not scaled:
             return {}
-        task = self._nodes.add("Reshape", "task", self._nodes.integers(1, 3, 1, 1))
+        task = self._nodes.add("Reshape", "task", self._nodes.integers(1, len(AXES), 1, 1))
         return {layer.name: self._scale(layer, task) for layer in scaled}
 
     def _scale(self, layer: Layer, task: str) -> str:

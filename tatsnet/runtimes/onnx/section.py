@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tatsnet.network.architecture import Role
 from tatsnet.network.section_plan import SectionPlan
+from tatsnet.network.tasks import AXES
 from tatsnet.runtimes.onnx.graph import SectionGraph
 from tatsnet.runtimes.onnx.nodes import Nodes, Sides
 from tatsnet.runtimes.torch.layers import State
@@ -98,4 +99,4 @@ def input_sides(plan: SectionPlan) -> dict[str, Sides]:
     """The sizes of all that a section may read."""
     full = bool(plan.layers) and plan.layers[0].role in (Role.UP, Role.OUT)
     hidden = (1, plan.hidden_in, *(FULL if full else HALF))
-    return {"image": (1, 3, *FULL), "stream": (1, plan.incoming, *HALF), "hidden": hidden, "task": (3,)}
+    return {"image": (1, 3, *FULL), "stream": (1, plan.incoming, *HALF), "hidden": hidden, "task": (len(AXES),)}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tatsnet.network.architecture import Role
 from tatsnet.network.section_plan import Layer, Places, SectionPlan
+from tatsnet.network.tasks import AXES
 from tatsnet.runtimes.torch.layers import State
 from tatsnet.runtimes.triton import layers as steps
 from tatsnet.runtimes.triton.calls import Launch
@@ -97,7 +98,7 @@ class _Lowered:
         """Weight and bias of all residual scales in one, and how many numbers each has, padding included."""
         weights = [F.pad(weight, (0, 0, 0, block_out(len(bias)) - len(bias))) for weight, bias in self._scales]
         biases = [F.pad(bias, (0, block_out(len(bias)) - len(bias))) for _, bias in self._scales]
-        none = torch.zeros(0, 3, device=self._device)
+        none = torch.zeros(0, len(AXES), device=self._device)
         return torch.cat([none, *weights]), torch.cat([none[:, 0], *biases]), [len(bias) for bias in biases]
 
     def _select(self) -> None:
