@@ -60,7 +60,7 @@ def packed(plan: SectionPlan, tensors: Mapping[str, Tensor]) -> loops.Floats:
                 f"{name} makes {place.outputs} channels of {place.inputs}: weights of shape {tuple(weight.shape)} and "
                 f"a bias of {tuple(bias.shape)} do not fit"
             )
-        made += [_in_tiles(weight), _padded(bias).numpy()]
+        made += [_in_tiles(weight), _padded(bias)]
     return np.concatenate(made)
 
 
@@ -99,15 +99,19 @@ class Scaled:
 
 
 def _in_tiles(weight_OIKK: Tensor) -> loops.Floats:
-    """By tile of outputs, input, row and column, output."""
+    """By tile of outputs, input, row and column, output.
+
+    NumPy copies in this thread alone: PyTorch's threads would wait for cores that are busy.
+    """
     padded = _padded(weight_OIKK)
     tiles = padded.reshape(len(padded) // loops.OUTPUTS, loops.OUTPUTS, padded.shape[1], KERNEL)
-    return tiles.permute(0, 2, 3, 1).contiguous().numpy().ravel()
+    return tiles.transpose(0, 2, 3, 1).ravel()
 
 
-def _padded(rows: Tensor) -> Tensor:
-    missing = -len(rows) % loops.OUTPUTS
-    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
+def _padded(rows: Tensor) -> loops.Floats:
+    padded = np.zeros((len(rows) + -len(rows) % loops.OUTPUTS, *rows.shape[1:]), np.float32)
+    padded[: len(rows)] = rows.numpy()
+    return padded
 
 
 def _unshuffled(weight_OCKK: Tensor) -> Tensor:
