@@ -4,6 +4,7 @@
   b  Table 1 at 3840x2160 for torch, CUDA graphs and the Triton kernels, in bfloat16 and float32
   c  the training engine beside a plain loop (benchmarks.training)
   d  trainings in turn, from where they were left, until the time is over
+  e  with --test, the paper's Table 2 on whole test photos (benchmarks.full_protocol)
 
 Everything that comes of it lies in one folder: results.json, a log per part, a folder per training. Another call with
 the same folder goes on. A part that fails is told and does not stop the others.
@@ -35,7 +36,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 RUNTIMES = ("torch", "cudagraph", "triton")
 SIZE = "3840x2160"
-SHARES = {"a": 0.15, "b": 0.3, "c": 0.2, "d": 1.0}
+SHARES = {"a": 0.15, "b": 0.3, "c": 0.2, "d": 1.0, "e": 1.0}
 """Of the time that is left, the most that a part may take."""
 
 PAPER = {"width": 64, "blocks": 32, "patch": 64, "batch": 64}
@@ -170,8 +171,32 @@ def train_command(entry: Mapping[str, Any], args: argparse.Namespace, seconds: f
     return command
 
 
+def quality(parts: Parts, seconds: float) -> None:
+    """Part e: of the shipped networks, and of those that were trained and extracted into the folder."""
+    if not parts.args.test:
+        return
+    names = ["dense", "standard", *(str(path.parent) for path in sorted(parts.out.glob("*/architecture.json")))]
+    command = [sys.executable, "-m", "benchmarks.full_protocol", parts.args.test, "--networks", *names]
+    command += ["--json", str(parts.out / "full_protocol.json")]
+    if parts.args.dry_run:
+        command += ["--crop", "16", "--every", "1000"]
+    parts.results["full_protocol"] = parts.call("full_protocol", command, seconds).splitlines()
+
+
 SIZES = ("width", "blocks", "patch", "batch", "iterations")
-PARTS: dict[str, Callable[[Parts, float], None]] = {"a": contract, "b": table, "c": engine, "d": trainings}
+PARTS: dict[str, Callable[[Parts, float], None]] = {
+    "a": contract,
+    "b": table,
+    "c": engine,
+    "d": trainings,
+    "e": quality,
+}
+    "a": contract,
+    "b": table,
+    "c": engine,
+    "d": trainings,
+    "e": quality,
+}
 
 
 def main() -> None:
@@ -181,7 +206,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=540.0, help="for everything (default: 540)")
     parser.add_argument("--runtimes", nargs="+", default=RUNTIMES, help="of parts a and b")
     parser.add_argument("--precisions", nargs="+", default=("bfloat16", "float32"), help="of part b")
-    parser.add_argument("--parts", default="abcd", help="which (default: abcd)")
+    parser.add_argument("--parts", default="abcd", help="which, in this order (default: abcd)")
+    parser.add_argument("--test", help="folder of test photos, for part e")
     parser.add_argument("--plan", help="JSON file of the trainings (default: the paper's size)")
     parser.add_argument("--least", type=float, default=10.0, help="seconds for which a training is worth its start")
     parser.add_argument("--dry-run", action="store_true", help="everything small, in seconds, on a CPU too")
