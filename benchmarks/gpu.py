@@ -191,12 +191,6 @@ PARTS: dict[str, Callable[[Parts, float], None]] = {
     "d": trainings,
     "e": quality,
 }
-    "a": contract,
-    "b": table,
-    "c": engine,
-    "d": trainings,
-    "e": quality,
-}
 
 
 def main() -> None:
