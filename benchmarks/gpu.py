@@ -172,10 +172,18 @@ def train_command(entry: Mapping[str, Any], args: argparse.Namespace, seconds: f
 
 
 def quality(parts: Parts, seconds: float) -> None:
-    """Part e: of the shipped networks, and of those that were trained and extracted into the folder."""
+    """Part e: of the shipped networks, and of those that were trained here."""
     if not parts.args.test:
         return
-    names = ["dense", "standard", *(str(path.parent) for path in sorted(parts.out.glob("*/architecture.json")))]
+    names = [] if parts.args.dry_run else ["dense", "standard"]
+    for settings in sorted(parts.out.glob("*/settings.json")):
+        name, target = settings.parent.name, str(parts.out / f"{settings.parent.name}_network")
+        if json.loads(settings.read_text())["kind"] == "dense":
+            names.append(str(settings.parent))
+            continue
+        command = [sys.executable, "-m", "tatsnet.cli", "extract", str(settings.parent), "-o", target]
+        parts.call(f"extract_{name}", command, seconds)
+        names.append(target)
     command = [sys.executable, "-m", "benchmarks.full_protocol", parts.args.test, "--networks", *names]
     command += ["--json", str(parts.out / "full_protocol.json")]
     if parts.args.dry_run:
