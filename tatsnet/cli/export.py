@@ -6,18 +6,21 @@ from pathlib import Path
 
 from tatsnet.cli.errors import shown
 from tatsnet.cli.work import user_errors
+from tatsnet.pruned.extraction import grid_tasks, with_tasks
 from tatsnet.pruned.folder import read_folder
 from tatsnet.pruned.onnx_export import TASKS, export
 
 
 def export_model(model: Path, folder: Path) -> None:
-    """Write a network's ONNX files into a folder and say so; of what is there only an older export is replaced.
+    """Write the ONNX files of a network's 27 effects, and of what else it has ready, into a folder, and say so.
+
+    Of what is there only an older export is replaced.
 
     Raises:
         CommandError: the model or the folder is not usable.
     """
     with user_errors(folder):
-        export(read_folder(model), folder)
+        export(with_tasks(read_folder(model), grid_tasks()), folder)
         files = sorted(folder.glob("*.onnx"))
         size = sum(path.stat().st_size for path in files) / 1e6
-    print(f"{shown(folder)}: {len(files)} ONNX files, {size:.1f} MB, and {TASKS}")
+    print(f"{shown(folder)}: {len(files)} ONNX files for {len(grid_tasks())} effects, {size:.1f} MB, and {TASKS}")

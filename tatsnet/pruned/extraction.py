@@ -116,6 +116,20 @@ def slice_parts(masked: MaskedNetwork, tasks: Sequence[Task]) -> Parts:
     return replace(parts, figures=_figures(parts, sum(weight.numel() for weight in weights.values())))
 
 
+def with_tasks(parts: Parts, tasks: Sequence[Task]) -> Parts:
+    """The same network with a task-specific part ready for each of these tasks too, sliced from its `rest`."""
+    network, known = ExtractedNetwork(parts), parts.architecture
+    by_task = [(task, network.pattern(task)) for task in dict.fromkeys((*(task for task, _ in known.tasks), *tasks))]
+    architecture = gather(known.network, known.shared, by_task, known.controller_hidden)
+    _, specific = split(architecture)
+    there = dict(zip(known.patterns, parts.patterns, strict=True))
+    patterns = tuple(
+        there.get(pattern) or slice_section(parts.rest, known.network, specific, pattern, shared=False)
+        for pattern in architecture.patterns
+    )
+    return replace(parts, architecture=architecture, patterns=patterns)
+
+
 def _control(masked: MaskedNetwork) -> Tensors:
     control = {f"controller.{name}": weight for name, weight in masked.controller.state_dict().items()}
     return control | {f"global_scale.{name}": w for name, w in masked.supernet.global_scale.state_dict().items()}

@@ -15,8 +15,8 @@ from tatsnet.method.settings import MethodConfig
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.flops import effect_cost
 from tatsnet.pruned import extraction
-from tatsnet.pruned.extraction import NotEqual, extract, grid_tasks
-from tatsnet.pruned.folder import read_folder, write_folder
+from tatsnet.pruned.extraction import NotEqual, extract, grid_tasks, with_tasks
+from tatsnet.pruned.folder import SCHEMA, read_folder, write_folder
 from tatsnet.pruned.network import ExtractedNetwork, Parts
 from tatsnet.system.files import Tensors
 from tests.tatsnet.networks import frozen_network
@@ -157,6 +157,22 @@ def test_a_folder_that_cannot_be_made_is_an_os_error(tmp_path: Path) -> None:
 def test_the_description_is_plain_json(tmp_path: Path) -> None:
     extract(frozen_network(4, min_channels=3), tmp_path / "net")
     spec = json.loads((tmp_path / "net" / "architecture.json").read_text())
-    assert spec["schema"] == 1
+    assert spec["schema"] == SCHEMA
     assert spec["method"] == {"min_channels": 3, "prune": True, "group": 1, "tied": False}
     assert len(spec["architecture"]["tasks"]) == 27
+
+
+@pytest.mark.parametrize("shared", [0, 4, 7, 9])
+def test_a_compact_network_with_all_tasks_is_the_whole_one(tmp_path: Path, shared: int) -> None:
+    model = frozen_network(shared)
+    extract(model, tmp_path / "whole")
+    extract(model, tmp_path / "compact", [(0.5, 0.5, 0.5)])
+    whole, compact = (read_folder(tmp_path / name) for name in ("whole", "compact"))
+    made = with_tasks(compact, grid_tasks())
+    assert len(compact.patterns) == 1
+    for task, index in whole.architecture.tasks:
+        of = made.architecture
+        own = made.patterns[dict(of.tasks)[task]]
+        assert of.patterns[dict(of.tasks)[task]] == whole.architecture.patterns[index]
+        assert own.keys() == whole.patterns[index].keys()
+        assert all(torch.equal(own[name], tensor) for name, tensor in whole.patterns[index].items())
