@@ -46,10 +46,12 @@ class Restorer:
         strip_bytes: `restore` and `restore_each` take a large image in strips of rows that hold about so much.
 
     Example:
+        ```python
         restorer = Restorer.load("models/pruned/knee")
         encoded = restorer.encode(photo_HWC)
         for denoise in (0.0, 0.5, 1.0):
             show(restorer.effect(encoded, restorer.sliders.task((0.0, denoise, 0.0))))
+        ```
     """
 
     def __init__(self, network: ExtractedNetwork, strip_bytes: float = STRIP_BYTES) -> None:
