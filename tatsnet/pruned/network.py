@@ -16,7 +16,7 @@ from torch import Tensor
 from tatsnet.method.gates import Controller, own_gates
 from tatsnet.method.masked import to_pattern
 from tatsnet.method.settings import GateRule
-from tatsnet.network.architecture import Architecture, Channels, Conv, Pattern, Role, canonical
+from tatsnet.network.architecture import Architecture, Pattern, Role, canonical
 from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, split, travelling, with_scales
 from tatsnet.network.sliders import PLAIN, Sliders
@@ -189,7 +189,9 @@ class ExtractedNetwork:
         layout = self.runtime.image_layout
         padded = pad_even(image_BCHW.to(self.device, self.dtype)).contiguous(memory_format=layout)
         pattern = self.architecture.patterns[0]
-        state = self._run(self._shared, self._shared_convs, pattern, (), start(padded), padded.new_zeros(3))
+        state = run_within(
+            self._band_bytes, self._shared, self._shared_convs, pattern, (), start(padded), padded.new_zeros(3)
+        )
         return Encoded(state._replace(owned=False), whole(image_BCHW))
 
     def _encode_box(self, image_BCHW: Tensor, box: Box) -> Encoded:
@@ -211,7 +213,9 @@ class ExtractedNetwork:
         wanted = self._wanted(task)
         section = self._sections.get(wanted)
         task_D = torch.tensor(task, dtype=self.dtype, device=self.device)
-        state = self._run(section, self._specific_convs, wanted.pattern, self._incoming, encoded.state, task_D)
+        state = run_within(
+            self._band_bytes, section, self._specific_convs, wanted.pattern, self._incoming, encoded.state, task_D
+        )
         weight, bias = self._global_scale
         scale = let_through(weight @ task_D + bias, task_D, self.architecture.network.zero_task)
         restored = self.runtime.add_scaled(state.image_BCHW, scale, state.hidden_BCHW)
@@ -248,17 +252,6 @@ class ExtractedNetwork:
         offered_C = torch.tensor([float(channel in common[0]) for channel in range(network.width)])
         own = own_gates(preference, torch.arange(network.points) < shared, offered_C, self._parts.rule)
         return canonical(network, common[:shared] + to_pattern(own[0])[shared:], shared)
-
-    def _run(
-        self,
-        section: Compiled,
-        convs: Sequence[Conv],
-        pattern: Pattern,
-        incoming: Channels,
-        state: State,
-        task_D: Tensor,
-    ) -> State:
-        return run_within(self._band_bytes, section, convs, pattern, incoming, state, task_D)
 
     @torch.inference_mode()
     def _make_section(self, runtime: Runtime, wanted: Wanted) -> Compiled:
