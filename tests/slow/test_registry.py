@@ -32,10 +32,12 @@ from pipeline.tracking import open_tracker
 from pipeline.tracking.fetching import network_folder
 from tatsnet.network.tasks import AXES
 from tatsnet.pruned.extraction import extract
+from tatsnet.pruned.folder import set_sliders
 from tatsnet.restorer import Restorer
 from tests.pipeline.report.factory import network, pictures
 from tests.profiles.tiny import tiny_profile
 from tests.slow.environments import environment_of
+from tests.tatsnet.network.test_sliders import BENT
 from tests.tatsnet.networks import frozen_network
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -89,6 +91,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         extract(frozen_network(4), root / "net")
+        set_sliders(root / "net", BENT)
         yield Project(root, register(root, ["knee", "best"]))
 
 
@@ -142,6 +145,7 @@ got = {
     "mapping": model.predict({"image": photo, "task": (0.25, 0.5, 0)}),
     "table": model.predict(pd.DataFrame({"image": [photo.tolist()], "deblur": [0.25], "denoise": [0.5]}))[0],
     "other": model.predict(photo, params={"deblur": 1.0}),
+    "even": model.predict(photo, params=params | {"even": True}),
 }
 np.savez("got.npz", **got)
 open("bytes.png", "wb").write(model.predict(file, params=params))
@@ -187,6 +191,9 @@ def test_it_predicts_from_arrays_tables_and_files_in_its_own_environment(
         assert image.dtype == np.uint8, name
         assert np.abs(image.astype(int) - wanted).max() <= 1, name
     assert not np.array_equal(got["other"], wanted), "the sliders move the picture"
+    even = expected(project.root, photo, BENT.task((0.25, 0.5, 0.0)))
+    assert np.abs(got["even"].astype(int) - even).max() <= 1
+    assert not np.array_equal(even, wanted)
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +265,7 @@ def test_a_version_says_what_it_is(project: Project, model: Path) -> None:
     run = project.client.get_run(version.run_id)
     assert (Path(run.info.artifact_uri.removeprefix("file://")) / "sheets" / "net.jpg").is_file()
     signature = Model.load(str(model)).signature
-    assert [spec.name for spec in signature.params] == ["deblur", "denoise", "dejpeg"]
+    assert [spec.name for spec in signature.params] == [*AXES, "even"]
     assert not [path for path in model.rglob("*") if path.suffix in (".pkl", ".pickle")]
 
 
