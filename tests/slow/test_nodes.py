@@ -36,6 +36,7 @@ def test_the_trials_run_on_the_cluster_that_ray_address_names(project: Path, roo
     assert [row["state"] for row in trials(project)] == ["finished"] * 2
 
 
+@pytest.mark.long
 def test_nodes_die_and_come_and_the_search_ends_with_its_count(project: Path, root: Path) -> None:
     changes = {
         "search.trials": 4,

@@ -277,6 +277,7 @@ def test_an_experiment_in_a_temporary_copy_is_recorded_in_the_project(
     assert not list((project.root / ".dvc" / "tmp" / "exps").rglob("mlflow.db"))
 
 
+@pytest.mark.long
 def test_an_experiment_leaves_the_workspace_s_report_and_takes_its_own_along(
     project: Clone, experiment: Experiment
 ) -> None:
