@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import PIL.Image
@@ -83,8 +84,8 @@ def check_room(target: Path, paths: Iterable[Path]) -> None:
     """
     needed = 0
     for path in paths:
-        with PIL.Image.open(path) as photo:
-            needed += 3 * photo.width * photo.height
+        with suppress(OSError, ValueError, PIL.Image.DecompressionBombError), PIL.Image.open(path) as photo:
+            needed += 3 * photo.width * photo.height  # what cannot be opened is told when it is read
     if needed > (free := shutil.disk_usage(target).free):
         raise UserError(
             f"the packed training photos take {needed / 2**30:.1f} GiB, the disk of {target.parent} has "

@@ -76,7 +76,7 @@ class Batch(NamedTuple):
 
 
 class PairSampler(Dataset[Batch]):
-    """Batches of training pairs; item i is always the same batch, whoever asks and in whatever order.
+    """Batches of training pairs; item i is the same batch in every process and in any order.
 
     A patch is mirrored, turned and has its colour channels shuffled, so that a few photos teach more than their own
     colours (on the sample photos this was worth 1.5 dB).

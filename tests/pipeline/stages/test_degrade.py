@@ -9,7 +9,7 @@ import pytest
 from pipeline.common.datasets import load_eval_photos, load_pack, read_rgb
 from pipeline.common.errors import UserError
 from pipeline.common.layout import CLEAN, EVAL, TRAIN
-from pipeline.stages.degrade import spread, work
+from pipeline.stages.degrade import pack, spread, work
 from tatsnet.quality.metrics import psnr
 from tests.pipeline.stages.project import SIZES, clean_photos, content, context
 
@@ -118,3 +118,10 @@ def test_photos_that_are_not_those_of_the_manifest_are_refused(project: Path, da
         work(context(project))
     assert str(project / CLEAN) in str(caught.value)
     assert content(project / "data" / "eval") == before
+
+
+def test_a_training_photo_that_is_none_is_named(project: Path) -> None:
+    path = sorted((project / CLEAN / "train").iterdir())[0]
+    path.write_bytes(b"no photo")
+    with pytest.raises(UserError, match=path.name):
+        pack(project / CLEAN, project, 8)
