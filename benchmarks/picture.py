@@ -18,8 +18,12 @@ from tatsnet.photos.files import to_uint8
 from tatsnet.restorer import Restorer
 from tatsnet.shipped import DEFAULT
 
-CROPS = (("china.jpg", 150, 60, Degradation(1.5, 0, None)), ("flower.jpg", 60, 220, Degradation(0, 35, None)))
-CROPS = (*CROPS, ("china.jpg", 200, 320, Degradation(0, 0, 10)), ("flower.jpg", 90, 300, Degradation(1, 20, 40)))
+CROPS = (
+    ("china.jpg", 150, 60, Degradation(1.5, 0, None)),
+    ("flower.jpg", 60, 220, Degradation(0, 35, None)),
+    ("china.jpg", 200, 320, Degradation(0, 0, 10)),
+    ("flower.jpg", 90, 300, Degradation(1, 20, 40)),
+)
 SIDE, SCALE, GAP = 150, 2, 6
 COLUMNS = ("degraded", "restored", "as it was")
 
@@ -36,7 +40,8 @@ def main() -> None:
         degraded = degrade(clean, degradation, np.random.default_rng(column))
         restored = to_uint8(restorer.restore(degraded, degradation.task))
         for row, (image, label) in enumerate(zip((degraded, restored, clean), COLUMNS, strict=True)):
-            detail = Image.fromarray(image[top : top + SIDE, left : left + SIDE]).resize((cell, cell), Image.LANCZOS)
+            detail = Image.fromarray(image[top : top + SIDE, left : left + SIDE])
+            detail = detail.resize((cell, cell), Image.Resampling.LANCZOS)
             ImageDraw.Draw(detail).text((8, 6), label, fill="white", stroke_fill="black", stroke_width=2, font_size=18)
             sheet.paste(detail, (column * (cell + GAP), row * (cell + GAP)))
     sheet.save(args.output, quality=88)

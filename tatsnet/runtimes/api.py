@@ -39,7 +39,7 @@ class Runtime(Protocol):
     Attributes:
         name: by which it is chosen: one of `choose.NAMES`.
         device: where the states that it reads and makes lie.
-        compiles: whether `compile` takes so long that a person would notice.
+        compiles: whether `compile` is slow enough to run in the background.
         image_layout: how the images that it reads fastest, and those that it makes, lie in memory: plane by plane
             (contiguous), or pixel by pixel (channels last). It reads others too.
     """

@@ -140,7 +140,6 @@ tatsnet bench --size 480x320 --runtime numba --runtime openvino --pattern archit
 tatsnet bench --size 480x320 --runtime numba --rounds 7 --json table.json
 python -m benchmarks.kernels --precision bfloat16 --capability 90
 python -m benchmarks.memory --json memory.json
-python -m benchmarks.training_step --rounds 60
 python -m benchmarks.searchers record --out OUT --trials 12
 python -m benchmarks.searchers report --out OUT
 python -m benchmarks.searchers record --out OUT --samplers tpe --trials 24

@@ -99,16 +99,13 @@ class Requests:
         with self._lock:
             self._busy += 1
         try:
-            self._infer(request)
+            request.infer()
         finally:
             with self._lock:
                 self._busy -= 1
                 if not self._busy and _pixels(outputs) > LARGE:
                     self._compiled.release_memory()
                     trim_above(HELD)
-
-    def _infer(self, request: openvino.InferRequest) -> None:
-        request.infer()
 
 
 def _pixels(tensors: Mapping[str, Tensor]) -> int:
