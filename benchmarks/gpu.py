@@ -187,7 +187,7 @@ def quality(parts: Parts, seconds: float) -> None:
     command = [sys.executable, "-m", "benchmarks.full_protocol", parts.args.test, "--networks", *names]
     command += ["--json", str(parts.out / "full_protocol.json")]
     if parts.args.dry_run:
-        command += ["--crop", "16", "--every", "1000"]
+        command += ["--every", "1000"]
     parts.results["full_protocol"] = parts.call("full_protocol", command, seconds).splitlines()
 
 
