@@ -18,17 +18,17 @@ Filter = Callable[[Image], Image]
 def unsharp(image: Image, sigma: float, amount: float) -> Image:
     """The image plus a share of what a Gaussian of this sigma, pixels, takes away."""
     blurred = cv2.GaussianBlur(image, (0, 0), sigma)
-    return cv2.addWeighted(image, 1 + amount, blurred, -amount, 0)  # type: ignore[return-value]
+    return cv2.addWeighted(image, 1 + amount, blurred, -amount, 0)
 
 
 def bilateral(image: Image, levels: float, sigma: float) -> Image:
     """Mean of the neighbours within some `sigma` pixels and `levels` of 255."""
-    return cv2.bilateralFilter(image, 0, levels, sigma)  # type: ignore[return-value]
+    return cv2.bilateralFilter(image, 0, levels, sigma)
 
 
 def non_local_means(image: Image, strength: float) -> Image:
     """OpenCV's, brightness and colour alike, with its own sizes of window: 7 and 21 pixels."""
-    return cv2.fastNlMeansDenoisingColored(image, None, strength, strength, 7, 21)  # type: ignore[return-value]
+    return cv2.fastNlMeansDenoisingColored(image, None, strength, strength, 7, 21)
 
 
 FILTERS: Mapping[str, Sequence[Filter]] = {
