@@ -32,11 +32,9 @@ from pipeline.search.study.mo_asha import goes_on
 from pipeline.search.study.pareto import Candidate, hypervolume, pareto_set
 from pipeline.search.study.space import Point, sample
 from pipeline.search.study.warm_start import best_points
+from pipeline.search.trial.job import make_job
 from pipeline.search.trial.trainable import RUNGS
 from pipeline.search.trial.trial import Job, Trial
-from pipeline.stages.runner import Context
-from pipeline.stages.search import make_job
-from pipeline.tracking import NullRun, NullTracker
 from tatsnet.method.training import Diverged
 from tatsnet.system.allocator import keep_freed_memory
 
@@ -57,7 +55,7 @@ _job: list[Job] = []
 def _begin(root: Path, params: Params) -> None:
     keep_freed_memory()
     torch.set_num_threads(1)
-    _job.append(make_job(Context(root=root, params=params, tracker=NullTracker(), run=NullRun())))
+    _job.append(make_job(root, params))
 
 
 def train(point: Point, seed: int) -> Curve:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from pipeline.common.errors import UserError
 from pipeline.common.files import writing
 from pipeline.common.progress import count
-from pipeline.sources.archives import Limits, extract
+from pipeline.sources.archives import extract
 from pipeline.sources.cbsd68 import Cbsd68, cbsd68
 from pipeline.sources.download import PATIENCE, Patience, Remote, download
 from pipeline.sources.source import Report
@@ -21,7 +21,6 @@ BSDS500 = Remote(
     sha256="97e49d31764f3912f0c4122707d53062ac9e783ba0f095e447a4d53c1a41af8e",
 )
 _PHOTO = re.compile(r"(?:.*/)?images/(?:train|val|test)/(\d+)\.jpg")
-_LIMITS = Limits(members=50_000, bytes=4 << 30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +47,12 @@ class BsdsSource:
         """See `Source.fetch`.
 
         Raises:
-            UserError: a download fails, is not the expected file, or cannot be unpacked.
+            UserError: a download fails or is not the expected file, or the photos cannot be written.
         """
         self.test.fetch(into / "test", self.cache, report, self.patience)
         report(f"{self.archive.name} from {self.archive.url}, kept in {self.cache}")
         archive = download(self.archive, self.cache, report, self.patience)
-        photos = extract(archive, into, self._wanted, _LIMITS)
+        photos = extract(archive, into, self._wanted)
         if len(photos) <= self.valid:
             raise UserError(
                 f"{archive} holds {count(len(photos), 'photo')} to train on: it is not BSDS500; remove it, run again"

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.common.errors import UserError
 from pipeline.common.progress import count
-from pipeline.sources.archives import Limits, extract
+from pipeline.sources.archives import extract
 from pipeline.sources.cbsd68 import Cbsd68, cbsd68
 from pipeline.sources.download import PATIENCE, Patience, Remote, download
 from pipeline.sources.source import Report
@@ -24,7 +24,6 @@ VALID = Remote(
     bytes=448993893,
     sha256="20dd31fd84d777bc1cf5d6b7654a3f569c0aec74458ae094122ad1d0489900fc",
 )
-_LIMITS = Limits(members=5_000, bytes=16 << 30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +47,13 @@ class Div2kSource:
         """See `Source.fetch`.
 
         Raises:
-            UserError: a download fails, is not the expected file, or cannot be unpacked.
+            UserError: a download fails or is not the expected file, or the photos cannot be written.
         """
         self.test.fetch(into / "test", self.cache, report, self.patience)
         for split, remote in (("valid", self.valid), ("train", self.train)):
             report(f"{remote.name} from {remote.url}, kept in {self.cache}")
             archive = download(remote, self.cache, report, self.patience)
-            photos = extract(archive, into / split, _wanted, _LIMITS)
+            photos = extract(archive, into / split, _wanted)
             if not photos:
                 raise UserError(f"{archive} holds no PNG photos: it is not DIV2K; remove it, run again")
             report(f"DIV2K: {count(len(photos), 'photo')} in {split}")

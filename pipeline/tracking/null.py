@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +36,7 @@ class NullTracker:
     uri = ""
     experiment_id = ""
 
-    def start(
-        self,
-        name: str,
-        *,
-        stage: str,
-        tags: Mapping[str, str] | None = None,
-        parent: str | None = None,
-        key: str | None = None,
-    ) -> Run:
+    def start(self, name: str, *, key: str | None = None, **rest: Any) -> Run:
         check_key(key)
         return NullRun()
 
@@ -59,16 +51,7 @@ class NullTracker:
     def experiment_tags(self) -> Mapping[str, str]:
         return {}
 
-    def register(
-        self,
-        run_id: str,
-        name: str,
-        folder: Path,
-        *,
-        tags: Mapping[str, str],
-        aliases: Sequence[str] = (),
-        card: str = "",
-    ) -> str:
+    def register(self, run_id: str, name: str, folder: Path, **rest: Any) -> str:
         if not folder.is_dir():
             raise FileNotFoundError(f"no network to register: {folder} is not a folder")
         return ""

@@ -6,7 +6,6 @@ store, and their figures in the study's database (`.state/search`, TATSNET_STORE
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,10 @@ from optuna.storages import BaseStorage
 from pipeline.cluster.store import Store
 from pipeline.common.errors import UserError
 from pipeline.common.files import read_json, some_of
-from pipeline.common.layout import ARCHITECTURE, STATE, TRIALS, TRIALS_FILE, WEIGHTS
-from pipeline.search.study.ledger import database, ended_records, sqlite
+from pipeline.common.layout import ARCHITECTURE, TRIALS, TRIALS_FILE, WEIGHTS
+from pipeline.search.study.identity import searches, shared_studies
+from pipeline.search.study.ledger import ended_records, sqlite
+from pipeline.search.study.opening import place_of_store
 
 SHOWN = 8
 """Letters of a study's key that people are shown; any beginning that names one study is taken."""
@@ -69,9 +70,8 @@ def finished_trial(root: Path, number: int, study: str = "") -> FinishedTrial:
     Raises:
         UserError: no such study, several that begin so, or no such trial that finished.
     """
-    state = root / STATE / "search"
+    state = searches(root)
     ended = read_json(root / TRIALS_FILE) if (root / TRIALS_FILE).is_file() else {}
-    store = os.environ.get("TATSNET_STORE", "").rstrip("/")
     if ended and str(ended["study"]).startswith(study):
         name, rows = str(ended["study"]), ended["trials"]
     else:
@@ -79,7 +79,7 @@ def finished_trial(root: Path, number: int, study: str = "") -> FinishedTrial:
         rows = ended_records(storage, name)
     row = _row(rows, number, name)
     place = root / TRIALS / str(row["folder"]) if row.get("folder") else None
-    return FinishedTrial(study=name, row=row, folder=place, store=store or str((state / name / "store").resolve()))
+    return FinishedTrial(study=name, row=row, folder=place, store=place_of_store(name, state))
 
 
 def _row(rows: list[dict[str, Any]], number: int, study: str) -> dict[str, Any]:
@@ -96,9 +96,8 @@ def _row(rows: list[dict[str, Any]], number: int, study: str) -> dict[str, Any]:
 
 def _study(state: Path, wanted: str) -> tuple[str, BaseStorage]:
     """Name and storage of the study whose name begins so; without a beginning the newest on this disk."""
-    url = os.environ.get("TATSNET_STUDY")
-    if url:
-        shared = database(url)
+    shared = shared_studies()
+    if shared:
         names = [study.study_name for study in shared.get_all_studies()]
     else:
         files = sorted(state.glob("*/study.db"), key=lambda path: path.stat().st_mtime, reverse=True)
@@ -108,11 +107,11 @@ def _study(state: Path, wanted: str) -> tuple[str, BaseStorage]:
             f"no search has been run: neither {TRIALS_FILE} nor a study of {state} is there; dvc repro search"
         )
     fitting = [name for name in names if name.startswith(wanted)]
-    if not wanted and not url:
+    if not wanted and not shared:
         fitting = fitting[:1]
     if len(fitting) != 1:
         said = "no study begins" if not fitting else f"{len(fitting)} studies begin"
         raise UserError(
             f"{said} with {wanted!r}; there are {some_of([name[:SHOWN] for name in names])}: name one by --study"
         )
-    return fitting[0], shared if url else sqlite(state / fitting[0] / "study.db")
+    return fitting[0], shared or sqlite(state / fitting[0] / "study.db")

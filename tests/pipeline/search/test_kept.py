@@ -11,7 +11,7 @@ from pipeline.common.errors import UserError
 from pipeline.search.study.identity import searches
 from pipeline.search.study.kept import StudyKey, keep, others
 from pipeline.search.study.ledger import Ledger, sqlite
-from pipeline.stages.search import tell_others
+from pipeline.search.study.opening import tell_others
 from tests.pipeline.search.spaces import obeys, search_config
 
 PARTS = {"seed": 0, "photos": "abc"}

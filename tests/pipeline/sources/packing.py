@@ -11,44 +11,24 @@ import numpy as np
 from PIL import Image
 
 
-def tar(files: Mapping[str, bytes], *, mode: str = "w:gz", extra: tuple[tarfile.TarInfo, ...] = ()) -> bytes:
-    """A tar file with the names as they are, however hostile; then the extra members."""
+def tar(files: Mapping[str, bytes], *, mode: str = "w:gz") -> bytes:
+    """A tar file."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
         for name, data in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
-        for info in extra:
-            archive.addfile(info)
     return buffer.getvalue()
 
 
-def tar_special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
-    """A link, a device or a pipe."""
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return info
-
-
-def zipped(files: Mapping[str, bytes], *, symlinks: Mapping[str, str] | None = None) -> bytes:
-    """A zip file with the names as they are, however hostile; then the links."""
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """A zip file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
-            archive.writestr(_named(name), data)
-        for name, target in (symlinks or {}).items():
-            info = _named(name)
-            info.create_system, info.external_attr = 3, 0o120777 << 16
-            archive.writestr(info, target)
+            archive.writestr(name, data)
     return buffer.getvalue()
-
-
-def _named(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo("x")
-    info.filename = info.orig_filename = name
-    info.compress_type = zipfile.ZIP_DEFLATED
-    return info
 
 
 def photo(seed: int, kind: str = "PNG", size: tuple[int, int] = (40, 33), mode: str = "RGB") -> bytes:

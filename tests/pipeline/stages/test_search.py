@@ -12,10 +12,12 @@ import torch
 
 from pipeline.cluster.store import Store
 from pipeline.common.layout import CLEAN, FIGURES, SUPERNET, TRIALS, TRIALS_FILE, WEIGHTS
+from pipeline.search.driver.results import collect
 from pipeline.search.study.identity import study_key
 from pipeline.search.study.ledger import Ledger
+from pipeline.search.trial.job import make_job
 from pipeline.stages import degrade
-from pipeline.stages.search import collect, latency_table, make_job
+from pipeline.stages.search import recorded_latency
 from tatsnet.method.checkpoint import save_dense
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.supernet import SuperNetwork
@@ -109,7 +111,7 @@ class TestStudy:
 
 
 def test_a_job_holds_what_the_earlier_stages_made(project: Path) -> None:
-    job = make_job(context(project))
+    job = make_job(project, context(project).params)
     assert len(job.pack.shapes) == 2
     assert len(job.valid) == 2
     assert job.dense.gain_db["denoise"] == 4.0
@@ -118,35 +120,35 @@ def test_a_job_holds_what_the_earlier_stages_made(project: Path) -> None:
 
 class TestLatency:
     def test_it_is_measured_only_where_it_is_minimised(self, project: Path, tmp_path: Path) -> None:
-        assert latency_table(context(project), tmp_path) is None
+        assert recorded_latency(context(project), tmp_path) is None
         assert not (tmp_path / "latency.json").exists()
 
     def test_a_study_is_measured_once_and_every_trial_gets_the_table(
         self, project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         made = context(project, LATENCY)
-        table = latency_table(made, tmp_path / "state")
+        table = recorded_latency(made, tmp_path / "state")
         assert table is not None
         assert (table.runtime, table.threads, table.size, table.width) == ("torch", 1, (64, 48), 4)
         said = capsys.readouterr().out
         assert f"on this machine before the trials: {table.device}, torch, 1 threads, 64x48" in said
-        assert latency_table(made, tmp_path / "state") == table
+        assert recorded_latency(made, tmp_path / "state") == table
         assert "measures" not in capsys.readouterr().out
-        assert make_job(made, table).latency == table
+        assert make_job(project, made.params, table).latency == table
 
     def test_what_was_cut_short_is_measured_again(self, project: Path, tmp_path: Path) -> None:
         (tmp_path / "latency.json").write_text("{")
-        assert latency_table(context(project, LATENCY), tmp_path) is not None
+        assert recorded_latency(context(project, LATENCY), tmp_path) is not None
         assert json.loads((tmp_path / "latency.json").read_text())["runtime"] == "torch"
 
     def test_a_study_keeps_the_times_of_another_machine_and_says_so(
         self, project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         made = context(project, LATENCY)
-        latency_table(made, tmp_path)
+        recorded_latency(made, tmp_path)
         path = tmp_path / "latency.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"device": "a big machine"}))
-        table = latency_table(made, tmp_path)
+        table = recorded_latency(made, tmp_path)
         assert table is not None
         assert table.device == "a big machine"
         assert "keeps its times of a big machine" in capsys.readouterr().out
@@ -182,7 +184,7 @@ class TestCollect:
         return store
 
     def test_finished_networks_and_all_rows_are_handed_on(self, project: Path, ledger: Ledger, store: Store) -> None:
-        finished = collect(context(project), ledger, "study", store)
+        finished = collect(project, context(project).params, ledger, "study", store)
         assert [row["number"] for row in finished] == [0, 2]
         data = json.loads((project / TRIALS_FILE).read_text())
         assert [(row["number"], row["state"]) for row in data["trials"]] == [
@@ -200,12 +202,12 @@ class TestCollect:
         assert {path.name for path in (project / TRIALS).iterdir()} == {"0000", "0002"}
 
     def test_what_was_minimised_is_told_with_the_machine(self, project: Path, ledger: Ledger, store: Store) -> None:
-        collect(context(project), ledger, "study", store)
+        collect(project, context(project).params, ledger, "study", store)
         data = json.loads((project / TRIALS_FILE).read_text())
         assert (data["objectives"], data["latency"]) == (["flops"], None)
         made = context(project, LATENCY)
-        table = latency_table(made, project / "state")
-        collect(made, ledger, "study", store, table)
+        table = recorded_latency(made, project / "state")
+        collect(project, made.params, ledger, "study", store, table)
         data = json.loads((project / TRIALS_FILE).read_text())
         assert data["objectives"] == ["latency"]
         assert table is not None
@@ -219,5 +221,5 @@ class TestCollect:
 
     def test_what_was_there_before_is_replaced(self, project: Path, ledger: Ledger, store: Store) -> None:
         (project / TRIALS / "0077").mkdir(parents=True)
-        collect(context(project), ledger, "study", store)
+        collect(project, context(project).params, ledger, "study", store)
         assert not (project / TRIALS / "0077").exists()
