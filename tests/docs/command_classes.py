@@ -142,8 +142,6 @@ python -m benchmarks.kernels --precision bfloat16 --capability 90
 python -m benchmarks.memory --json memory.json
 python -m benchmarks.searchers record --out OUT --trials 12
 python -m benchmarks.searchers report --out OUT
-python -m benchmarks.searchers record --out OUT --samplers tpe --trials 24
-python -m benchmarks.stopping --recorded OUT --rungs 0.1 --keep 0.34
 python -m benchmarks.search_overhead --trials 2000 --reports 10 --mlflow
 """
     ),

@@ -108,7 +108,7 @@ def test_its_parser_accepts_it(command: str, accepts: Callable[[str], bool]) -> 
         "python -m pipeline pick six",
         "python -m pipeline plan --parms x",
         "python -m infra.box sideways",
-        "python -m benchmarks.stopping --rung",
+        "python -m benchmarks.searchers rec --out",
     ],
 )
 def test_a_parser_refuses_what_is_wrong(command: str, accepts: Callable[[str], bool]) -> None:

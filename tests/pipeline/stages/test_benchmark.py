@@ -14,7 +14,8 @@ from PIL import Image
 from pipeline.common.layout import PRUNED
 from pipeline.report.measuring import Extracted
 from pipeline.report.networks import extracted_parameters, pictures_of, time_networks
-from pipeline.stages.benchmark import stage_seconds, subjects_of
+from pipeline.report.picks import subject_of
+from pipeline.stages.benchmark import stage_seconds
 from pipeline.tracking import Found, NullTracker
 from tatsnet.network.supernet import SuperNetwork
 from tatsnet.pruned.extraction import extract
@@ -43,7 +44,7 @@ def test_every_network_is_timed_at_every_size_and_number_of_threads(tmp_path: Pa
     sizes, before = ["16x16", "24x16"], torch.get_num_threads()
     extract(frozen_network(4), tmp_path / PRUNED / "knee")
     config = context(tmp_path, {"benchmark.sizes": sizes, "benchmark.repeats": 1}).params.benchmark
-    subjects = subjects_of(tmp_path, {"knee": {"variant": "TSNet", "trial": 0}}, ["knee"])
+    subjects = [subject_of(tmp_path, {"name": "knee", "variant": "TSNet", "trial": 0})]
     cells = time_networks(SuperNetwork(TINY), subjects, config)
     counts = sorted({1, len(os.sched_getaffinity(0))})
     assert list(cells) == ["dense", "knee"]
