@@ -133,7 +133,7 @@ kubectl apply -f infra/kuberay/rayjob.yaml
 kubectl -n tatsnet get rayjob tatsnet-search -w
 """
     ),
-    "measures for minutes to hours; tests/tatsnet/bench and tests/benchmarks/test_all.py": _lines(
+    "measures for minutes to hours; tests/tatsnet/timing and tests/benchmarks/test_all.py": _lines(
         """
 tatsnet bench
 tatsnet bench --size 480x320 --runtime numba --runtime openvino --pattern architecture.json
@@ -153,7 +153,7 @@ python -m benchmarks.search_overhead --trials 2000 --reports 10 --mlflow
     "tests": _lines(
         """
 make test
-pytest tests/tatsnet/data tests/tatsnet/test_degradation.py tests/tatsnet/test_data.py
+pytest tests/tatsnet/data
 pytest tests/pipeline/sources tests/pipeline/test_plan.py tests/contracts
 """
     ),

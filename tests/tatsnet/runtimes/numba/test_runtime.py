@@ -218,7 +218,7 @@ def test_processors_with_short_vectors_too() -> None:
     code = """
 import torch
 from tatsnet.runtimes.numba import loops
-from tests.tatsnet.runtimes.test_rows import NumbaRuntime, hidden, image, right
+from tests.tatsnet.runtimes.numba.test_runtime import NumbaRuntime, hidden, image, right
 assert loops.LANES == 8
 for size in ((6, 70), (40, 34)):
     torch.testing.assert_close(hidden(NumbaRuntime(2), image(*size)), right(image(*size)), rtol=1e-5, atol=1e-5)

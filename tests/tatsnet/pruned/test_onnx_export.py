@@ -25,7 +25,7 @@ from tatsnet.restorer import Restorer
 from tatsnet.timing.measure import threads
 from tests.tatsnet.networks import DEAD, HALF, OPEN, SPARSE, TINY, frozen_network
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KNOWN = grid_tasks()
 Array = npt.NDArray[np.float32]
 
