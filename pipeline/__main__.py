@@ -46,11 +46,6 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.set_defaults(run=_plan)
 
-    use = _add(commands, "use", "put a profile of profiles/ into params.yaml", "use paper")
-    use.add_argument("name", help="its name, as quick, bsds or paper")
-    use.add_argument("--force", action="store_true", help="even if uncommitted edits of params.yaml are lost")
-    use.set_defaults(run=_use)
-
     warm = _add(
         commands,
         "warm-start",
@@ -131,14 +126,6 @@ def _plan(arguments: argparse.Namespace) -> int:
         print(json.dumps(plan.to_json() | ({"clock": clock.to_json()} if clock else {}), indent=2))
     else:
         print(render(plan) + (f"\n\n{render_clock(clock)}" if clock else ""))
-    return 0
-
-
-def _use(arguments: argparse.Namespace) -> int:
-    from pipeline.commands.profiles import use
-
-    source = use(arguments.name, Path(), force=arguments.force)
-    print(f"params.yaml now holds {source}; `python -m pipeline plan` says what it costs, `dvc repro` runs it")
     return 0
 
 

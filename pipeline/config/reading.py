@@ -104,7 +104,7 @@ def _parse(text: str, path: Path) -> Document:
     nodes.Composer = _NoAliases
     node = nodes.compose(text)
     if node is None:
-        raise UserError(f"{path}: is empty; `python -m pipeline use quick` puts the quick profile there")
+        raise UserError(f"{path}: is empty; `cp profiles/quick.yaml params.yaml` puts the quick profile there")
     lines: dict[Place, int] = {}
     problems = tuple(_inspect(node, (), lines))
     values = None if problems else YAML(typ="safe").load(text)  # as DVC does

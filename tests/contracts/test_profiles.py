@@ -21,7 +21,7 @@ def test_every_profile_validates_and_plans(path: Path) -> None:
 def test_params_yaml_is_the_quick_profile() -> None:
     quick, params = ROOT / "profiles" / "quick.yaml", ROOT / "params.yaml"
     same = quick.read_bytes() == params.read_bytes()
-    assert same, "params.yaml differs from profiles/quick.yaml: cp params.yaml profiles/quick.yaml, or use quick"
+    assert same, "params.yaml differs from profiles/quick.yaml: copy one over the other"
 
 
 def test_the_paper_profile_has_the_paper_s_sizes() -> None:

@@ -27,9 +27,6 @@ tatsnet flops --model models/mine --size 1280x720
 tatsnet restore photo.jpg --model models/mine --denoise 0.4 --even -o out.png
 python -m pipeline plan --params profiles/paper.yaml
 python -m pipeline plan
-python -m pipeline use paper
-python -m pipeline use bsds
-python -m pipeline use --force paper
 dvc remote add --default bucket s3://NAME/PREFIX/dvc
 dvc remote modify bucket connect_timeout 10
 mkdir -p -m 700 .state/mlflow
@@ -142,7 +139,6 @@ python -m benchmarks.kernels --precision bfloat16 --capability 90
 python -m benchmarks.memory --json memory.json
 python -m benchmarks.searchers record --out OUT --trials 12
 python -m benchmarks.searchers report --out OUT
-python -m benchmarks.search_overhead --trials 2000 --reports 10 --mlflow
 """
     ),
     "installs; tests/tatsnet/test_package.py builds and reads the wheel": (
@@ -157,6 +153,11 @@ pytest tests/tatsnet/data
 pytest tests/pipeline/sources tests/pipeline/test_plan.py tests/contracts
 """
     ),
-    "of a shell or a desktop alone": (". .venv/bin/activate", "open reports/index.html"),
+    "of a shell or a desktop alone": (
+        ". .venv/bin/activate",
+        "open reports/index.html",
+        "cp profiles/paper.yaml params.yaml",
+        "cp profiles/bsds.yaml params.yaml",
+    ),
 }
 """By reason: why commands do not run here, and which test stands in for them."""

@@ -17,7 +17,7 @@ def in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PROJECT)
 
 
-@pytest.mark.parametrize("command", [[], ["plan"], ["use"], ["warm-start"], ["ui"], ["summary"]])
+@pytest.mark.parametrize("command", [[], ["plan"], ["warm-start"], ["ui"], ["summary"]])
 def test_help_ends_with_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([*command, "--help"])
@@ -41,7 +41,6 @@ def test_plan_prints_what_its_json_says(capsys: pytest.CaptureFixture[str]) -> N
     ("arguments", "said"),
     [
         (["plan", "--params", "none.yaml"], "none.yaml: no such file"),
-        (["use", "papr"], "did you mean 'paper'"),
         (["warm-start", "none.json"], "none.json"),
         (["ui", "--host", "8.8.8.8"], "--host 8.8.8.8"),
         (["plan", "--params", "/dev/zero"], "is it another file?"),
