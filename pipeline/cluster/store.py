@@ -85,13 +85,17 @@ class Store:
 
     def record(self, key: str) -> dict[str, Any] | None:
         """What an ended trial was kept with; None for one that has not ended."""
+        text = self.file(key, RECORD)
+        return None if text is None else dict(json.loads(text))
+
+    def file(self, key: str, name: str) -> bytes | None:
+        """One of an ended trial's files; None without."""
         with self._reaching():
             try:
-                text = self._files.cat_file(f"{self._base}/networks/{self.study}/{key}/{RECORD}")
+                data: bytes = self._files.cat_file(f"{self._base}/networks/{self.study}/{key}/{name}")
             except FileNotFoundError:
                 return None
-        found: dict[str, Any] = json.loads(text)
-        return found
+        return data
 
     def keep(self, key: str, iteration: int, checkpoint: bytes) -> None:
         """Keep a checkpoint; those before the last KEPT go."""

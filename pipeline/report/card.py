@@ -110,6 +110,11 @@ little in use.
 {picture and f"{chr(10)}![27 effects of one photo]({picture}){chr(10)}"}"""
 
 
+def artifact_address(run_id: str, path: str) -> str:
+    """Where MLflow's own pages find an artifact of a run, for a picture on a card."""
+    return f"get-artifact?path={path}&run_uuid={run_id}"
+
+
 def trial_card(
     number: int,
     study: str,
@@ -117,12 +122,14 @@ def trial_card(
     figures: Mapping[str, Any],
     state: str,
     reason: str | None,
+    picture: str = "",
 ) -> str:
     """The description of a trial's run.
 
     Args:
         figures: its `metrics` as in `search/trials.json`; whatever is missing is left out.
         state: how it ended.
+        picture: address of its 27 effects; empty shows none.
     """
     found = ", ".join(f"{name} {point[name]:.2g}" for name in ("lambda1", "lambda2", "gamma"))
     lines = [f"Trial {number}, {point['variant']} ({found}): **{state}**" + (f". {reason}" if reason else "")]
@@ -140,4 +147,6 @@ def trial_card(
             gain, even = figures["gain_db"][axis], figures["evenness"][axis]
             lines.append(f"| {axis} | {gain:.2f} dB | {share:.0%} | {even:.2f} |")
         lines.append(f"\nAll sliders at 0 change a photo by at most {figures['off_rms']:.2f} 8-bit steps (RMS).")
+    if picture:
+        lines.append(f"\n![clean above degraded, then 27 effects: deblur down, denoise and dejpeg across]({picture})")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.report.card import Origin, model_card, tags_of
+from pipeline.report.card import Origin, artifact_address, model_card, tags_of
 from pipeline.report.contact import sheet_jpeg
 from pipeline.report.pictures import Pictures
 from pipeline.report.schema import NetworkFigures
@@ -78,7 +78,7 @@ def register_network(
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / sheet).write_bytes(sheet_jpeg(pictures))
         run.artifact(Path(scratch) / sheet, "sheets")
-    card = model_card(figures, origin, model, f"get-artifact?path=sheets/{sheet}&run_uuid={run.id}")
+    card = model_card(figures, origin, model, artifact_address(run.id, f"sheets/{sheet}"))
     version = tracker.register(run.id, model, folder, tags=tags, aliases=list(moved), card=card)
     return Registered(version=version, moved=moved, kept=kept)
 

@@ -59,7 +59,7 @@ def search(context: Context, ledger: Ledger, study: str, place: Path) -> None:
     live = LiveSearch(context.tracker, run, study, list(config.objectives), dense, config.control, state)
     live.begin(ledger.records())
     with StayingLine() as line:
-        reporter = Reporter(context.tracker, run, config, study, ledger, spending, live, line)
+        reporter = Reporter(context.tracker, run, config, study, ledger, spending, live, line, store)
         try:
             run_search(config, job, ledger, state, store, spending, reporter)
         finally:

@@ -16,6 +16,7 @@ import torch
 
 from pipeline.common.layout import PICKED, TUNED, WEIGHTS
 from pipeline.search.study.ledger import ended_records, sqlite
+from pipeline.search.trial.sheet import SHEET
 from pipeline.tracking import Found, open_tracker
 from pipeline.tracking.fetching import network_folder
 from pipeline.tracking.keys import NOTE, TRIAL_STAGE
@@ -102,11 +103,13 @@ def test_what_cannot_be_picked_is_said_in_one_line(searched: Searched) -> None:
 def test_every_trial_has_a_card_and_a_curve_and_the_search_the_whole(searched: Searched) -> None:
     (search,) = [found for found in runs(searched, stage="search") if found.tags["study"] == searched.new]
     children = runs(searched, stage=TRIAL_STAGE, **{"mlflow.parentRunId": search.id})
+    client = open_tracker("tiny", searched.root)._client
     assert len(children) == 2
     for child in children:
         assert f"python -m pipeline pick {child.tags['number']} --study {searched.new[:8]}" in child.tags[NOTE]
         assert {"train_loss", "train_lr", "weakest_slider"} <= set(child.metrics)
-    client = open_tracker("tiny", searched.root)._client
+        assert f"get-artifact?path={SHEET}&run_uuid={child.id}" in child.tags[NOTE]
+        assert SHEET in {file.path for file in client.list_artifacts(child.id)}
     assert [metric.step for metric in client.get_metric_history(children[0].id, "train_loss")] == [25, 50, 75, 100]
     assert [metric.step for metric in client.get_metric_history(search.id, "hypervolume")] == [1, 2]
     assert search.metrics["trials_done"] == 2

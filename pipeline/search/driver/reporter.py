@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pipeline.cluster.report import Report
+from pipeline.cluster.store import Store, StoreAway
 from pipeline.common.progress import StayingLine, count, say
 from pipeline.config import SearchConfig
-from pipeline.report.card import trial_card
+from pipeline.report.card import artifact_address, trial_card
 from pipeline.search.driver.budget import Spending
 from pipeline.search.driver.estimate import Estimate
 from pipeline.search.driver.live import LiveSearch
 from pipeline.search.driver.observer import Asked, End
 from pipeline.search.study.ledger import Ledger
 from pipeline.search.study.pareto import disobedience
+from pipeline.search.trial.sheet import SHEET
 from pipeline.tracking import Run, Status, Tracker
 from pipeline.tracking.keys import NOTE, TRIAL_STAGE
 from tatsnet.system.progress import duration
@@ -34,6 +39,7 @@ class Reporter:
         spending: counts the money.
         live: shows the whole search; None shows nothing of it.
         line: says how the search goes, below the others.
+        store: has the pictures of ended trials; None shows none.
     """
 
     def __init__(
@@ -46,9 +52,10 @@ class Reporter:
         spending: Spending,
         live: LiveSearch | None = None,
         line: StayingLine | None = None,
+        store: Store | None = None,
     ) -> None:
         self._tracker, self._run, self._study, self._limits = tracker, run, study, config.control
-        self._ledger, self._spending, self._live, self._line = ledger, spending, live, line
+        self._ledger, self._spending, self._live, self._line, self._store = ledger, spending, live, line, store
         self._runs: dict[int, Run] = {}
         self._waiting: set[int] = set()
         self._wanted, self._total = config.trials, config.schedule.iterations
@@ -114,7 +121,8 @@ class Reporter:
             numbers |= {f"{name}_{axis}": value for axis, value in record.get(name, {}).items()}
         run.metrics(numbers)
         disobeys = disobedience(record, self._limits) if end == "finished" else ""
-        card = trial_card(asked.number, self._study, asked.point.to_json(), record, end, reason or disobeys)
+        picture = self._picture(asked, run) if end == "finished" else ""
+        card = trial_card(asked.number, self._study, asked.point.to_json(), record, end, reason or disobeys, picture)
         run.tags({"state": end, "reason": reason or "", NOTE: card})
         run.finish(STATUS[end])
         said = end if reason is None else f"{end.upper() if end == 'failed' else end}: {reason}"
@@ -127,6 +135,18 @@ class Reporter:
             self._live.ended(asked, record, end, reason)
             self._live.figures(self._whole(done, end), step=done)
         self._show(self.status(done))
+
+    def _picture(self, asked: Asked, run: Run) -> str:
+        """Record the trial's sheet; its address. A store that is away costs the picture alone."""
+        sheet = None
+        with suppress(StoreAway):
+            sheet = self._store and self._store.file(asked.key, SHEET)
+        if not sheet:
+            return ""
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / SHEET).write_bytes(sheet)
+            run.artifact(Path(folder) / SHEET)
+        return artifact_address(run.id, SHEET)
 
     def _show(self, status: str) -> None:
         if self._line:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from pipeline.search.study.space import Point
+from pipeline.search.trial.sheet import SHEET, effects_sheet
 from tatsnet.data.degradation import evaluation_grid
 from tatsnet.data.pairs import PhotoPack
 from tatsnet.method.checkpoint import save_masked
@@ -161,7 +162,7 @@ class Trial:
         }
 
     def save(self, folder: Path) -> None:
-        """Write the network and its architecture."""
+        """Write the network, its architecture, and what it makes of a photo."""
         architecture = self.model.architecture(GRID)
         (folder / "architecture.json").write_text(dumps(architecture), encoding="utf-8")
         meta = {"variant": self.point.variant}
@@ -172,6 +173,7 @@ class Trial:
             sharing=self.point.objective().variant.shares,
             meta=meta,
         )
+        (folder / SHEET).write_bytes(effects_sheet(self.model, self.job.valid[0], self.device))
 
 
 def latency_figures(table: LatencyTable | None, architecture: Architecture) -> dict[str, float]:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from pipeline.search.study.space import Point
+from pipeline.search.trial.sheet import SHEET
 from pipeline.search.trial.trial import (
     REFERENCE_SIDE,
     Trial,
@@ -237,10 +239,12 @@ class TestTrial:
         self, trained: Trial, measured: dict[str, Any], tmp_path: Path
     ) -> None:
         trained.save(tmp_path)
-        assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors", "architecture.json"}
+        assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors", "architecture.json", SHEET}
         loaded = load_masked(tmp_path / "weights.safetensors").eval()
         assert loaded.patterns(TASKS) == trained.model.patterns(TASKS)
         assert oracle_psnr(loaded, trained.job.valid, torch.device("cpu")) == measured["psnr_db"]
         text = (tmp_path / "architecture.json").read_text(encoding="utf-8")
         assert Architecture.from_json(json.loads(text)) == trained.model.architecture(TASKS)
         assert read_extra(tmp_path / "weights.safetensors") == {"variant": POINT.variant}
+        with Image.open(tmp_path / SHEET) as sheet:
+            assert sheet.size == (10 * 26 - 2, 3 * 26 - 2), "ten details of 24 pixels by three"
