@@ -36,6 +36,8 @@ WEIGHTS = "weights.safetensors"
 ARCHITECTURE = "architecture.json"
 FIGURES = "figures.json"
 DENSE = "dense"
+SHEET = "effects.jpg"
+"""27 effects of a photo, beside a trial's network."""
 
 _COPIES = (".dvc", "tmp", "exps")
 """Where DVC makes the temporary copies in which `dvc exp run --temp` and `--queue` work; it deletes them afterwards."""

@@ -1,6 +1,6 @@
 """The report of the benchmark: metrics.json, Markdown tables, plots, a contact sheet and one self-contained page."""
 
-from pipeline.report.pictures import Pictures
+from pipeline.report.pictures import Modulation, Pictures
 from pipeline.report.schema import (
     LatencyCell,
     Machine,
@@ -19,6 +19,7 @@ __all__ = [
     "LatencyCell",
     "Machine",
     "Metrics",
+    "Modulation",
     "NetworkFigures",
     "Pictures",
     "Profile",

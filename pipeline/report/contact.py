@@ -43,8 +43,8 @@ def contact_sheet(pictures: Pictures) -> Image:
     for task, image in pictures.effects:
         column = 3 * dejpeg.index(task[2]) + denoise.index(task[1])
         at = _corner(1 + column, deblur.index(task[0]))
-        caption = "  ".join(_level(level) for level in task)
-        _cell(sheet, draw, at, _detail(image, box), caption, _decibels(image, pictures.clean), _INK)
+        caption = "  ".join(level_text(level) for level in task)
+        _cell(sheet, draw, at, detail(image, box), caption, decibels(image, pictures.clean), _INK)
         if task == best:
             x, y = at
             draw.rectangle((x - 3, y - 3, x + CELL + 2, y + CELL + 2), outline=_MARK, width=3)
@@ -79,18 +79,20 @@ def detail_box(clean: Image, side: int = CELL) -> tuple[int, int, int, int]:
 
 def _titles(draw: ImageDraw.ImageDraw, pictures: Pictures) -> None:
     deblur, denoise, dejpeg = pictures.levels
-    large, small = _font(28), _font(22)
+    large, small = font(28), font(22)
     y = _MARGIN + _HEAD
     for block, level in enumerate(dejpeg):
         left, right = _corner(1 + 3 * block, 0)[0], _corner(3 + 3 * block, 0)[0] + CELL
-        draw.text(((left + right) / 2, y - 72), f"{AXES[2]} {_level(level)}", _INK, large, anchor="mm")
+        draw.text(((left + right) / 2, y - 72), f"{AXES[2]} {level_text(level)}", _INK, large, anchor="mm")
         draw.line((left, y - 50, right, y - 50), _MUTED, 1)
         for step, noise in enumerate(denoise):
             x = _corner(1 + 3 * block + step, 0)[0] + CELL / 2
-            draw.text((x, y - 24), f"{AXES[1]} {_level(noise)}", _MUTED, small, anchor="mm")
+            draw.text((x, y - 24), f"{AXES[1]} {level_text(noise)}", _MUTED, small, anchor="mm")
     for row, level in enumerate(deblur):
         x, top = _corner(1, row)
-        draw.text((x - 12, top + CELL / 2), f"{AXES[0]}\n{_level(level)}", _MUTED, small, anchor="rm", align="right")
+        draw.text(
+            (x - 12, top + CELL / 2), f"{AXES[0]}\n{level_text(level)}", _MUTED, small, anchor="rm", align="right"
+        )
 
 
 def _beside(sheet: Pillow.Image, draw: ImageDraw.ImageDraw, pictures: Pictures, box: tuple[int, int, int, int]) -> None:
@@ -101,9 +103,9 @@ def _beside(sheet: Pillow.Image, draw: ImageDraw.ImageDraw, pictures: Pictures, 
     if box[2] - box[0] < max(pictures.clean.shape[:2]):
         framed.rectangle([round(edge * scale) - (n > 1) for n, edge in enumerate(box)], outline=_MARK, width=2)
     _cell(sheet, draw, _corner(0, 0), whole, "the photo", "", _MUTED)
-    given = _decibels(pictures.input_image, pictures.clean)
-    _cell(sheet, draw, _corner(0, 1), _detail(pictures.input_image, box), "input", given, _INK)
-    _cell(sheet, draw, _corner(0, 2), _detail(pictures.clean, box), "clean", "", _INK)
+    given = decibels(pictures.input_image, pictures.clean)
+    _cell(sheet, draw, _corner(0, 1), detail(pictures.input_image, box), "input", given, _INK)
+    _cell(sheet, draw, _corner(0, 2), detail(pictures.clean, box), "clean", "", _INK)
 
 
 def _cell(
@@ -117,8 +119,8 @@ def _cell(
 ) -> None:
     sheet.paste(picture, (at[0] + (CELL - picture.width) // 2, at[1] + (CELL - picture.height) // 2))
     y = at[1] + CELL + _STRIP / 2 + 2
-    draw.text((at[0] + 1, y), left, ink, _font(20), anchor="lm")
-    draw.text((at[0] + CELL - 1, y), right, _MUTED, _font(20), anchor="rm")
+    draw.text((at[0] + 1, y), left, ink, font(20), anchor="lm")
+    draw.text((at[0] + CELL - 1, y), right, _MUTED, font(20), anchor="rm")
 
 
 def _corner(column: int, row: int) -> tuple[int, int]:
@@ -127,20 +129,24 @@ def _corner(column: int, row: int) -> tuple[int, int]:
     return _MARGIN + apart + column * (CELL + _GAP), _MARGIN + _HEAD + row * (CELL + _STRIP + _GAP)
 
 
-def _detail(image: Image, box: tuple[int, int, int, int]) -> Pillow.Image:
+def detail(image: Image, box: tuple[int, int, int, int]) -> Pillow.Image:
+    """What lies in a box (left, top, right, bottom), enlarged a whole number of times to at most a cell."""
     cut = Pillow.fromarray(image).crop(box)
     times = max(1, CELL // cut.width)
     return cut.resize((cut.width * times, cut.height * times), Pillow.Resampling.NEAREST)
 
 
-def _decibels(image: Image, clean: Image) -> str:
+def decibels(image: Image, clean: Image) -> str:
+    """PSNR in words."""
     value = psnr(image, clean)
     return "identical" if math.isinf(value) else f"{value:.1f} dB"
 
 
-def _level(level: float) -> str:
+def level_text(level: float) -> str:
+    """`0`, `0.25`, `1`."""
     return f"{level:.2f}".rstrip("0").rstrip(".")
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Of a height in pixels."""
     return ImageFont.load_default(size)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from pipeline.common.datasets import load_eval_photos, read_rgb
 from pipeline.common.files import read_json
-from pipeline.common.layout import ARCHITECTURE, CLEAN, DENSE, EVAL
+from pipeline.common.layout import ARCHITECTURE, CLEAN, DENSE, EVAL, SHEET, TRIALS
 from pipeline.common.progress import say
 from pipeline.config import BenchmarkConfig, Params
+from pipeline.report.contact import detail_box
 from pipeline.report.measuring import (
     CPU,
     DENSE_SAMPLE,
@@ -30,8 +32,8 @@ from pipeline.report.measuring import (
     naturalness,
     oracle_quality,
 )
-from pipeline.report.pictures import Pictures
-from pipeline.report.schema import LatencyCell, NetworkFigures
+from pipeline.report.pictures import Modulation, Pictures
+from pipeline.report.schema import LatencyCell, NetworkFigures, TrialPoint
 from tatsnet.data.degradation import Degradation, Image, degrade
 from tatsnet.method.checkpoint import load_masked
 from tatsnet.network.flops import effect_cost
@@ -39,7 +41,7 @@ from tatsnet.network.supernet import SuperNetwork
 from tatsnet.photos.files import list_images
 from tatsnet.pruned.folder import read_folder
 from tatsnet.quality.control import Control, measure_control
-from tatsnet.quality.evaluation import EvalPhoto, to_batch, to_images
+from tatsnet.quality.evaluation import EvalPhoto, restore_all, to_batch, to_images
 from tatsnet.quality.niqe import LEAST_SIDE, load_pristine
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes.choose import AUTO
@@ -48,8 +50,23 @@ from tatsnet.system.progress import Ticker
 from tatsnet.timing.bench import Place, bench
 from tatsnet.timing.subjects import dense, pruned
 
+T = TypeVar("T")
+
 SHOWN = Degradation(2.0, 25.0, 60)
 """What the contact sheet's photo is degraded by."""
+
+GROWING = {
+    "deblur": Degradation(blur=4),
+    "denoise": Degradation(noise=50),
+    "dejpeg": Degradation(quality=10),
+    "all three": Degradation(4, 50, 10),
+}
+"""What a detail is degraded by, for each slider that grows."""
+
+POSITIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
+FRONT_SHEETS = 16
+DETAIL, MARGIN = 160, 32
+"""Pixels of a detail's side, and of what the networks see around it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,8 +210,8 @@ def figures_of(
     )
 
 
-def evenly(photos: list[EvalPhoto], count: int) -> list[EvalPhoto]:
-    """`count` of the photos, evenly spread over the list."""
+def evenly(photos: Sequence[T], count: int) -> list[T]:
+    """`count` of them, evenly spread over the list."""
     count = min(count, len(photos))
     return [photos[(2 * k + 1) * len(photos) // (2 * count)] for k in range(count)]
 
@@ -210,6 +227,41 @@ def extracted_parameters(folder: Path) -> int:
     return round(figures["weights_shared"] + figures["weights_specific_mean"])
 
 
+def modulations_of(networks: Mapping[str, Dense | Extracted], path: Path, seed: int) -> tuple[Modulation, ...]:
+    """What each slider, and all three together, make of a detail of a photo; by the networks' even sliders."""
+    photo = read_rgb(path)
+    left, top, right, bottom = detail_box(photo, DETAIL)
+    around = np.s_[max(top - MARGIN, 0) : bottom + MARGIN, max(left - MARGIN, 0) : right + MARGIN]
+    inside = np.s_[min(top, MARGIN) : min(top, MARGIN) + DETAIL, min(left, MARGIN) : min(left, MARGIN) + DETAIL]
+    made = []
+    for slider, degradation in GROWING.items():
+        degraded = degrade(photo[around], degradation, np.random.default_rng(seed))
+        grown = [tuple(position * (level > 0) for level in degradation.task) for position in POSITIONS]
+        rows = {}
+        for name, network in networks.items():
+            tasks = [network.sliders.task(position) for position in grown]
+            outputs = restore_all(network.restore, [degraded] * len(tasks), tasks, CPU)
+            rows[name] = tuple(output[inside] for output in outputs)
+        clean = photo[around][inside]
+        made.append(
+            Modulation(slider=slider, degradation=words(degradation), positions=POSITIONS, clean=clean, rows=rows)
+        )
+    return tuple(made)
+
+
+def words(degradation: Degradation) -> str:
+    """`blur 2, noise 25, JPEG quality 60`."""
+    parts = {"blur": degradation.blur, "noise": degradation.noise, "JPEG quality": degradation.quality}
+    return ", ".join(f"{name} {value:g}" for name, value in parts.items() if value)
+
+
+def trial_sheets(root: Path, trials: Sequence[TrialPoint]) -> dict[int, bytes]:
+    """What the front's trials make of a photo, by number: of at most FRONT_SHEETS of them, evenly spread over it."""
+    front = sorted((trial for trial in trials if trial.pareto), key=lambda trial: trial.flops_ratio_m27)
+    files = {trial.number: root / TRIALS / f"{trial.number:04d}" / SHEET for trial in evenly(front, FRONT_SHEETS)}
+    return {number: file.read_bytes() for number, file in files.items() if file.is_file()}
+
+
 def pictures_of(name: str, network: Extracted, path: Path, seed: int) -> Pictures:
     """27 effects of one whole test photo, degraded."""
     clean = read_rgb(path)
@@ -222,5 +274,5 @@ def pictures_of(name: str, network: Extracted, path: Path, seed: int) -> Picture
         effects=effects,
         network=name,
         photo=path.name,
-        degradation=f"blur {SHOWN.blur:g}, noise {SHOWN.noise:g}, JPEG quality {SHOWN.quality}",
+        degradation=words(SHOWN),
     )

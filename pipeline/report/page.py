@@ -12,8 +12,10 @@ import jinja2
 from PIL import Image as Pillow
 
 from pipeline.report.contact import best_effect
-from pipeline.report.pictures import Pictures
-from pipeline.report.schema import Metrics, NetworkFigures
+from pipeline.report.modulation import modulation_jpeg
+from pipeline.report.pictures import Modulation, Pictures
+from pipeline.report.plots import spots
+from pipeline.report.schema import Metrics, NetworkFigures, TrialPoint
 from pipeline.report.tables import number, percent, tables
 from tatsnet.data.degradation import Image
 from tatsnet.network.tasks import AXES
@@ -49,6 +51,9 @@ def page(metrics: Metrics, pictures: Pictures, sheet: bytes, plots: Mapping[str,
         lead=lead,
         alive=[(pick, names, _answers(pick)) for pick, names in _networks(metrics.picks)],
         photos=_photos(pictures),
+        modulations=[(shown, _modulation(shown)) for shown in pictures.modulations],
+        spots=spots(metrics),
+        trials=[(t, _trial(t, pictures.trials[t.number])) for t in metrics.front if t.number in pictures.trials],
         pictures=pictures,
         sheet=Picture(light=_uri(sheet, "image/jpeg"), alt=_sheet_alt(pictures)),
         pareto=_plot(plots["pareto"], _pareto_alt(metrics)),
@@ -93,6 +98,18 @@ def _photo(image: Image, alt: str) -> Picture:
     cut = cut.resize((times * cut.width, times * cut.height), Pillow.Resampling.NEAREST)
     cut.save(buffer, "JPEG", quality=95, subsampling=0)
     return Picture(light=_uri(buffer.getvalue(), "image/jpeg"), alt=alt)
+
+
+def _modulation(shown: Modulation) -> Picture:
+    levels = ", ".join(f"{position:g}" for position in shown.positions)
+    rows = " and ".join(shown.rows)
+    alt = f"A detail with {shown.degradation} at {levels} of {shown.slider}, by {rows}, and the clean detail."
+    return Picture(light=_uri(modulation_jpeg(shown), "image/jpeg"), alt=alt)
+
+
+def _trial(trial: TrialPoint, sheet: bytes) -> Picture:
+    alt = f"27 effects of trial {trial.number} on a detail of a photo, beside the clean and the degraded one."
+    return Picture(light=_uri(sheet, "image/jpeg"), alt=alt)
 
 
 def _plot(files: tuple[bytes, bytes], alt: str) -> Picture:

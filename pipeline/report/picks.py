@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,13 @@ from pipeline.report.networks import (
     figures_of,
     load_extracted,
     load_test_photos,
+    modulations_of,
+    pictures_of,
     time_networks,
+    trial_sheets,
 )
-from pipeline.report.schema import Machine, Metrics, NetworkFigures, Profile
+from pipeline.report.pictures import Pictures
+from pipeline.report.schema import Machine, Metrics, NetworkFigures, Profile, TrialPoint
 from pipeline.report.trials import search_cost, trial_counts, trial_points
 from tatsnet.method.checkpoint import load_dense
 from tatsnet.method.engine import pick_device
@@ -150,4 +154,20 @@ def assemble(
         front=trial_points(trials["trials"], picks.selected),
         stages=dict(seconds),
         search_cost=search_cost(trials["trials"], trials.get("under_way", [])),
+    )
+
+
+def pictures_of_first(root: Path, picks: Picks, front: Sequence[TrialPoint], seed: int) -> Pictures:
+    """What the first pick makes of a test photo, beside the dense network, and what the front's trials make of another.
+
+    Args:
+        seed: of the noise.
+    """
+    name, photo = next(iter(picks.same)), picks.photos.shown
+    network = picks.extracted(name)
+    networks: dict[str, Measured] = {DENSE: Dense(load_dense(picks.dense)), name: network}
+    return dataclasses.replace(
+        pictures_of(name, network, photo, seed),
+        modulations=modulations_of(networks, photo, seed),
+        trials=trial_sheets(root, front),
     )

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tatsnet.data.degradation import Image
 from tatsnet.network.tasks import Task
 
 EFFECTS = 27
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modulation:
+    """A degraded detail under a growing slider, in the manner of the paper's Figures 9 to 16; images of one size.
+
+    Attributes:
+        slider: that grows, in words.
+        degradation: of the detail, in words; with the slider at 1 it is the true one.
+        positions: of the slider, rising.
+        clean: the original.
+        rows: by network, its image at each position.
+    """
+
+    slider: str
+    degradation: str
+    positions: tuple[float, ...]
+    clean: Image
+    rows: Mapping[str, tuple[Image, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +41,8 @@ class Pictures:
         network: name of the network.
         photo: name of the photo.
         degradation: of the input, in words.
+        modulations: details under growing sliders.
+        trials: by a trial's number, its 27 effects as a JPEG file.
 
     Raises:
         ValueError: images of different sizes, or not 27 effects on a full 3 x 3 x 3 grid.
@@ -32,6 +54,8 @@ class Pictures:
     network: str
     photo: str = ""
     degradation: str = ""
+    modulations: tuple[Modulation, ...] = ()
+    trials: Mapping[int, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         images = [self.clean, self.input_image, *(image for _, image in self.effects)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from pipeline.report.schema import Metrics, NetworkFigures
+from pipeline.report.schema import Metrics, NetworkFigures, TrialPoint
 from pipeline.report.theme import DASHES, LIGHT, MARKERS, Theme, rc
 
 Plot = Callable[[Metrics, Theme], Figure]
@@ -33,7 +34,7 @@ def render(plot: Plot, metrics: Metrics, kind: str, theme: Theme = LIGHT) -> byt
 def pareto(metrics: Metrics, theme: Theme) -> Figure:
     """PSNR over FLOPs at M = 27 of every finished trial; the front joined, picks named, dense as reference."""
     figure, axes = _single(7.0, 4.7)
-    trials = [t for t in metrics.front if math.isfinite(t.psnr_db) and t.flops_ratio_m27 > 0]
+    trials = [t for t in metrics.front if _is_drawn(t)]
     variants = sorted({t.variant for t in trials})
     front = sorted((t for t in trials if t.pareto), key=lambda t: t.flops_ratio_m27)
     if front:
@@ -65,6 +66,30 @@ def pareto(metrics: Metrics, theme: Theme) -> Figure:
     if trials:
         axes.legend(loc="lower right")
     return figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spot:
+    """Where a trial stands on the plot `pareto`: shares of its width from the left and of its height from the top."""
+
+    trial: TrialPoint
+    left: float
+    top: float
+
+
+def spots(metrics: Metrics) -> tuple[Spot, ...]:
+    """Of every trial on the plot."""
+    with matplotlib.rc_context(rc(LIGHT)):
+        figure = pareto(metrics, LIGHT)
+        figure.draw_without_rendering()
+    shares = figure.axes[0].transData + figure.transFigure.inverted()
+    drawn = [trial for trial in metrics.front if _is_drawn(trial)]
+    places = [shares.transform((trial.flops_ratio_m27, trial.psnr_db)) for trial in drawn]
+    return tuple(Spot(trial=t, left=float(x), top=1 - float(y)) for t, (x, y) in zip(drawn, places, strict=True))
+
+
+def _is_drawn(trial: TrialPoint) -> bool:
+    return math.isfinite(trial.psnr_db) and trial.flops_ratio_m27 > 0
 
 
 def flops_over_m(metrics: Metrics, theme: Theme) -> Figure:

@@ -8,7 +8,7 @@ from pipeline.common.progress import say
 from pipeline.report import Metrics, write_report
 from pipeline.report.card import Origin
 from pipeline.report.networks import pictures_of
-from pipeline.report.picks import Picks, assemble, measure, read_picks
+from pipeline.report.picks import Picks, assemble, measure, pictures_of_first, read_picks
 from pipeline.report.registration import register_network
 from pipeline.stages.runner import Context, Stage, main
 from pipeline.tracking import last_run_id
@@ -27,9 +27,9 @@ def work(context: Context) -> None:
     picks = read_picks(root)
     figures = measure(picks, params)
     metrics = assemble(root, params, picks, figures, run_facts(root)["git.commit"], stage_seconds(context))
-    shown = next(iter(picks.same))
+    pictures = pictures_of_first(root, picks, metrics.front, params.eval.seed)
     with fresh_folder(root / REPORTS) as folder:
-        write_report(metrics, pictures_of(shown, picks.extracted(shown), picks.photos.shown, params.eval.seed), folder)
+        write_report(metrics, pictures, folder)
     record(context, metrics)
     register(context, picks, metrics)
 

@@ -14,9 +14,8 @@ import optuna
 import pytest
 import torch
 
-from pipeline.common.layout import PICKED, TUNED, WEIGHTS
+from pipeline.common.layout import PICKED, SHEET, TUNED, WEIGHTS
 from pipeline.search.study.ledger import ended_records, sqlite
-from pipeline.search.trial.sheet import SHEET
 from pipeline.tracking import Found, open_tracker
 from pipeline.tracking.fetching import network_folder
 from pipeline.tracking.keys import NOTE, TRIAL_STAGE

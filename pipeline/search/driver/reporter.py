@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.cluster.report import Report
 from pipeline.cluster.store import Store, StoreAway
+from pipeline.common.layout import SHEET
 from pipeline.common.progress import StayingLine, count, say
 from pipeline.config import SearchConfig
 from pipeline.report.card import artifact_address, trial_card
@@ -19,7 +20,6 @@ from pipeline.search.driver.live import LiveSearch
 from pipeline.search.driver.observer import Asked, End
 from pipeline.search.study.ledger import Ledger
 from pipeline.search.study.pareto import disobedience
-from pipeline.search.trial.sheet import SHEET
 from pipeline.tracking import Run, Status, Tracker
 from pipeline.tracking.keys import NOTE, TRIAL_STAGE
 from tatsnet.system.progress import duration

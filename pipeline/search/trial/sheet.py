@@ -11,9 +11,6 @@ from PIL import Image as Pillow
 from tatsnet.data.degradation import Degradation, evaluation_grid
 from tatsnet.quality.evaluation import EvalPhoto, Restore, degraded_grid, restore_all
 
-SHEET = "effects.jpg"
-"""Its file, beside the trial's network."""
-
 DEGRADED = degraded_grid().index(Degradation(2.0, 25.0, 60))
 """Which of a photo's 26 versions is restored: the middle of every axis."""
 

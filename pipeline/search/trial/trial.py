@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
+from pipeline.common.layout import SHEET
 from pipeline.search.study.space import Point
-from pipeline.search.trial.sheet import SHEET, effects_sheet
+from pipeline.search.trial.sheet import effects_sheet
 from tatsnet.data.degradation import evaluation_grid
 from tatsnet.data.pairs import PhotoPack
 from tatsnet.method.checkpoint import save_masked

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
+from PIL import Image as Pillow
 
 from pipeline.report import (
     LatencyCell,
     Machine,
     Metrics,
+    Modulation,
     NetworkFigures,
     Pictures,
     Profile,
@@ -187,4 +191,24 @@ def pictures(height: int = 60, width: int = 90, photo: str = "china.jpg") -> Pic
         network="knee",
         photo=photo,
         degradation="blur 2, noise 25, JPEG quality 60",
+        modulations=tuple(modulation(slider) for slider in (*AXES, "all three")),
+        trials={0: jpeg(noisy_photo(88, 300)), 4: jpeg(noisy_photo(88, 300, 1))},
     )
+
+
+def modulation(slider: str) -> Modulation:
+    """Two networks that brighten a detail at their own pace."""
+    clean = noisy_photo(40, 40)
+    positions = (0.0, 0.25, 0.5, 0.75, 1.0)
+    rows = {
+        name: tuple((clean.astype(int) - round(40 * (1 - p) ** power)).clip(0, 255).astype(np.uint8) for p in positions)
+        for name, power in (("dense", 2), ("knee", 1))
+    }
+    return Modulation(slider=slider, degradation="noise 50", positions=positions, clean=clean, rows=rows)
+
+
+def jpeg(image: Image) -> bytes:
+    """Of an image."""
+    buffer = io.BytesIO()
+    Pillow.fromarray(image).save(buffer, "JPEG")
+    return buffer.getvalue()

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.common.layout import SHEET
 from pipeline.search.study.space import Point
-from pipeline.search.trial.sheet import SHEET
 from pipeline.search.trial.trial import (
     REFERENCE_SIDE,
     Trial,
