@@ -71,7 +71,7 @@ def test_the_page_loads_nothing_and_runs_nothing() -> None:
 def test_embedded_pictures_are_whole() -> None:
     parts = parsed(metrics())
     sources = [str(image["src"]) for image in parts.all("img")] + [str(s["srcset"]) for s in parts.all("source")]
-    assert len(parts.all("img")) == 3 + 1 + 3
+    assert len(parts.all("img")) == 3 + 1 + 4 + 3 + 2, "photo, sheet, sliders, plots, trials"
     assert len(parts.all("source")) == 3
     assert [base64.b64decode(str(s["srcset"]).split(",")[1]) for s in parts.all("source")] == [b"<?xml dark"] * 3
     for source in sources:
@@ -110,6 +110,17 @@ def test_the_figures_are_there() -> None:
         "not measured",
     ):
         assert figure in text, figure
+
+
+def test_every_trial_can_be_pointed_at_and_those_with_a_picture_followed() -> None:
+    html = html_of(metrics())
+    parts = Page(html)
+    spots = [link for link in parts.all("a") if link.get("class") == "spot"]
+    assert len(spots) == len(metrics().front)
+    targets = {str(link["href"]) for link in spots if "href" in link}
+    assert targets == {f"#{section['id']}" for section in parts.all("section") if section.get("class") == "card trial"}
+    assert targets == {"#trial-0", "#trial-4"}
+    assert all("tabindex" in link for link in spots if "href" not in link)
 
 
 def test_hostile_names_stay_text() -> None:

@@ -7,10 +7,11 @@ import math
 import xml.etree.ElementTree as ElementTree
 
 import matplotlib
+import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.report.plots import Plot, flops_over_m, flops_over_task, pareto, render
+from pipeline.report.plots import Plot, flops_over_m, flops_over_task, pareto, render, spots
 from pipeline.report.theme import DARK, LIGHT, Theme
 from tests.pipeline.report.factory import metrics, network, trial
 
@@ -90,3 +91,15 @@ def test_a_network_without_costs_over_the_task() -> None:
 def test_text_and_series_stand_out(theme: Theme) -> None:
     assert min(contrast(colour, theme.paper) for colour in (theme.ink, theme.muted)) >= 4.5
     assert min(contrast(colour, theme.paper) for colour in theme.series) >= 3
+
+
+def test_a_spot_lies_where_its_trial_is_drawn() -> None:
+    """Every spot hits a pixel of its variant's colour, or the rim of a hollow marker around it."""
+    image = np.asarray(Image.open(io.BytesIO(render(pareto, metrics(), "png"))).convert("RGB")).astype(int)
+    height, width, _ = image.shape
+    made = spots(metrics())
+    assert len(made) == len(metrics().front)
+    for spot in made:
+        row, column = round(spot.top * height), round(spot.left * width)
+        around = image[row - 12 : row + 13, column - 12 : column + 13].reshape(-1, 3)
+        assert (np.ptp(around, axis=1) > 60).any(), f"nothing coloured at trial {spot.trial.number}"

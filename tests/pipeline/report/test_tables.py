@@ -39,7 +39,14 @@ def test_every_row_has_the_columns_of_its_header(table: Table) -> None:
 def test_cost_has_a_row_per_size_and_threads_with_the_ratio_to_dense() -> None:
     table = cost_table(metrics())
     rows = {row[0]: row[1:] for row in table.rows}
-    assert table.header == ("Cost per effect", "dense", "knee (TA+TSNet)", "best (TSNet)", "budget (TA+TSNet)")
+    assert table.header == (
+        "Cost per effect",
+        "dense",
+        "knee (TA+TSNet)",
+        "best (TSNet)",
+        "budget (TA+TSNet)",
+        "the paper's TA+TSNet",
+    )
     assert sum(name.startswith("Latency") for name in rows) == 4
     assert rows["Latency at 1280x720, 2 threads, openvino"][:2] == ("1,415 ms ± 3 % (1.0x)", "147 ms ± 3 % (9.6x)")
     assert rows["FLOPs at 1280x720, M = 27"][0] == "27.3 G (100 %)"
@@ -55,8 +62,8 @@ def test_quality_says_which_scoring_and_what_is_not_measured() -> None:
     table = quality_table(metrics())
     assert "26 degradations of each of 6 test photos" in table.caption
     assert "mean over 52 inputs" in table.caption
-    assert column(table, "PSNR oracle (dB)") == ["23.40", "27.59", "26.84", "27.11", "26.51"]
-    assert column(table, "LPIPS") == ["–", *["not measured"] * 4]
+    assert column(table, "PSNR oracle (dB)")[:5] == ["23.40", "27.59", "26.84", "27.11", "26.51"]
+    assert column(table, "LPIPS")[:5] == ["–", *["not measured"] * 4]
 
 
 def test_quality_without_the_best_of_27() -> None:
@@ -69,13 +76,21 @@ def test_quality_without_the_best_of_27() -> None:
     )
     table = quality_table(value)
     assert "Best of 27: not measured." in table.caption
-    assert column(table, "PSNR best of 27 (dB)")[1:] == ["not measured"] * 4
+    assert column(table, "PSNR best of 27 (dB)")[1:5] == ["not measured"] * 4
 
 
 def test_control_beside_dense_and_what_all_sliders_at_zero_change() -> None:
     table = control_table(metrics(picks=(dataclasses.replace(network(), off_rms=0.25),)))
     assert column(table, "denoise gain (dB)") == ["4.20", "4.20"]
     assert column(table, "off") == ["0.00", "0.25"]
+
+
+def test_the_papers_rows_stand_below_ours_with_their_conditions() -> None:
+    for table in (quality_table(metrics()), trials_table(metrics())):
+        assert table.quoted
+        quoted = [row[0].startswith("the paper") for row in table.rows]
+        assert quoted == [False] * (len(quoted) - table.quoted) + [True] * table.quoted
+        assert "68 whole photos" in table.caption
 
 
 def test_every_degradation_has_a_row_with_the_input_beside_the_networks() -> None:
@@ -96,7 +111,7 @@ def test_the_best_of_27_stands_beside_its_own_inputs() -> None:
 
 def test_trials_rise_in_cost_and_the_front_is_marked() -> None:
     table = trials_table(metrics())
-    costs = [float(cell.removesuffix(" %")) for cell in column(table, "FLOPs M = 27")]
+    costs = [float(cell.removesuffix(" %")) for cell in column(table, "FLOPs M = 27")[: -table.quoted]]
     assert costs == sorted(costs)
     assert len(costs) == 10
     marked = [row for row, cell in enumerate(column(table, "Pareto")) if cell == "yes"]
