@@ -1,4 +1,4 @@
-"""The report on paper: nothing is cut, and it takes few pages; and on a phone nothing but tables is wider than it."""
+"""The report in a browser: on paper nothing is cut, on a phone nothing is too wide, and trials can be pointed at."""
 
 from __future__ import annotations
 
@@ -41,3 +41,17 @@ def test_on_a_phone_the_page_does_not_scroll_sideways(page: Any) -> None:
     page.emulate_media(media="screen")
     page.set_viewport_size({"width": 375, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+def test_pointing_at_a_trial_tells_its_figures_and_following_it_shows_its_effects(page: Any) -> None:
+    page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 1200, "height": 900})
+    knee = page.locator(".spot", has_text="Trial 0, knee")
+    assert not knee.locator(".tip").is_visible()
+    knee.locator("i").hover()
+    assert knee.locator(".tip").is_visible()
+    assert "26.31 dB at 6.3 % of the FLOPs" in " ".join(knee.locator(".tip").inner_text().split())
+    assert not page.locator("#trial-0").is_visible()
+    knee.locator("i").click()
+    assert page.locator("#trial-0 img").is_visible()
+    assert not page.locator("#trial-4").is_visible()
