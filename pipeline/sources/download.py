@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import sha256_file, writing
-from pipeline.sources.progress import Progress, megabytes
+from pipeline.sources.progress import megabytes, transfer
 from pipeline.sources.source import Report
 
 _CHUNK = 1 << 16
@@ -138,7 +138,7 @@ def _complete(remote: Remote, part: Path, report: Report, patience: Patience) ->
     failures = 0
     while (have := _size(part)) < remote.bytes:
         try:
-            _append(remote, part, have, patience.timeout, Progress(remote.name, remote.bytes, report))
+            _append(remote, part, have, patience.timeout, report)
             problem = "the connection ended early"
         except urllib.error.HTTPError as error:
             problem = f"the server answers {error.code} {error.reason}"
@@ -166,7 +166,7 @@ def _by_hand(remote: Remote, part: Path) -> str:
     return f"Or get the file elsewhere and put it at {part.with_name(remote.name)}"
 
 
-def _append(remote: Remote, part: Path, have: int, timeout: float, progress: Progress) -> None:
+def _append(remote: Remote, part: Path, have: int, timeout: float, report: Report) -> None:
     """Write one connection's bytes behind the first `have` ones, or from the start where the server cannot resume."""
     headers = {"User-Agent": "tatsnet", "Accept-Encoding": "identity"}
     if have:
@@ -177,6 +177,7 @@ def _append(remote: Remote, part: Path, have: int, timeout: float, progress: Pro
             part.unlink(missing_ok=True)
             raise http.client.HTTPException("the server resumes at another place than asked")
         done = have if resumed else 0
+        told = transfer(remote.name, remote.bytes, report, done)
         length = response.headers.get("Content-Length")
         if length is not None and done + int(length) != remote.bytes:
             raise UserError(
@@ -187,4 +188,4 @@ def _append(remote: Remote, part: Path, have: int, timeout: float, progress: Pro
             while chunk := response.read(min(_CHUNK, remote.bytes + 1 - done)):
                 file.write(chunk)
                 done += len(chunk)
-                progress.at(done)
+                told(done)

@@ -18,7 +18,7 @@ from pipeline.common.files import atomic_write_json, read_json, sha256_file, wri
 from pipeline.common.progress import count
 from pipeline.sources.folder import FolderSource
 from pipeline.sources.photos import is_clutter
-from pipeline.sources.progress import Progress, megabytes
+from pipeline.sources.progress import megabytes, transfer
 from pipeline.sources.s3_errors import Place, explained
 from pipeline.sources.settings import split_uri
 from pipeline.sources.source import SPLITS, Report
@@ -143,7 +143,7 @@ class _Mirror:
     def update(self, objects: list[_Object], report: Report) -> None:
         """Fetch what is missing or changed, remove what the bucket no longer holds."""
         known = self._known()
-        progress = Progress(self._place.uri, sum(one.size for one in objects), report)
+        told = transfer(self._place.uri, sum(one.size for one in objects), report)
         done = 0
         try:
             for one in objects:
@@ -151,7 +151,7 @@ class _Mirror:
                     known.pop(one.name, None)
                     known[one.name] = {"etag": one.etag, "size": one.size, "sha256": self._get(one)}
                 done += one.size
-                progress.at(done)
+                told(done)
         finally:
             atomic_write_json(self._index, known)
         names = {one.name for one in objects}
