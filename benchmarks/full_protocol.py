@@ -28,8 +28,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.classical import FILTERS, Filter
-from pipeline.report.measuring import TASKS, Dense, Extracted, Measured, input_by_degradation
-from tatsnet.data.degradation import Image
+from pipeline.report.measuring import Dense, Extracted, Measured, input_by_degradation
+from tatsnet.data.degradation import GRID, Image
 from tatsnet.method.engine import pick_device
 from tatsnet.quality.evaluation import EvalPhoto, degraded_grid, make_eval_photos, to_batch
 from tatsnet.quality.metrics import psnr
@@ -43,7 +43,7 @@ Scores = npt.NDArray[np.float64]
 Score = Callable[[Image, Sequence[Image]], Scores]
 """Of one photo and its 26 degraded versions."""
 
-TRUE = [TASKS.index(degradation.task) for degradation in degraded_grid()]
+TRUE = [GRID.index(degradation.task) for degradation in degraded_grid()]
 
 
 def score_of(name: str, device: torch.device, oracle_only: bool) -> Score:
@@ -63,11 +63,11 @@ def network_scores(
     network: Measured, clean: Image, versions: Sequence[Image], device: torch.device, oracle_only: bool = False
 ) -> Scores:
     """Of every effect of every version, or of the true one alone."""
-    scores = np.full((len(versions), len(TASKS)), np.nan)
+    scores = np.full((len(versions), len(GRID)), np.nan)
     clean_BCHW = eight_bit(to_batch([clean], device))
     for kind, degraded in enumerate(versions):
-        tried = [TRUE[kind]] if oracle_only else range(len(TASKS))
-        effects = network.effects(to_batch([degraded], device), [TASKS[index] for index in tried])
+        tried = [TRUE[kind]] if oracle_only else range(len(GRID))
+        effects = network.effects(to_batch([degraded], device), [GRID[index] for index in tried])
         errors = torch.stack([(eight_bit(effect) - clean_BCHW).square().mean() for effect in effects])
         scores[kind, list(tried)] = 10 * np.log10(255**2 / errors.clamp_min(1e-9).double().cpu().numpy())
     return scores

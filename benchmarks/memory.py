@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from tatsnet.data.degradation import GRID
 from tatsnet.pruned.folder import read_folder
 from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes.choose import pick
 from tatsnet.system.allocator import keep_freed_memory
-from tatsnet.timing.synthetic import GRID, TATS, Layout, architecture, random_parts
+from tatsnet.timing.synthetic import TATS, Layout, architecture, random_parts
 
 
 def peak_gib() -> float:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import torch
 
+from tatsnet.data.degradation import GRID
 from tatsnet.network.architecture import NetworkConfig
-from tatsnet.pruned.extraction import grid_tasks, slice_parts
+from tatsnet.pruned.extraction import slice_parts
 from tatsnet.pruned.network import ExtractedNetwork, Parts
 from tatsnet.pruned.onnx_export import export
 from tatsnet.runtimes import Runtime
@@ -31,7 +32,7 @@ OTHER_TASK = (0.31, 0.62, 0.13)
 
 def networks() -> Iterator[tuple[str, Parts]]:
     """Small networks, wherever sharing ends, tied and free; and one of the paper's size."""
-    tasks = grid_tasks()[::13]
+    tasks = GRID[::13]
     for shared in (0, 1, 2, 5, 9, 11, 12):
         for preference in (-0.2, 0.2):
             for tied in (False, True):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.report import TaskCost
-from tatsnet.data.degradation import Degradation, Image, degrade, evaluation_grid
+from tatsnet.data.degradation import GRID, Degradation, Image, degrade
 from tatsnet.method.masked import MaskedNetwork
 from tatsnet.network.architecture import Architecture, NetworkConfig, convolutions
 from tatsnet.network.flops import effect_cost, specific_flops
@@ -25,7 +25,6 @@ from tatsnet.quality.metrics import psnr, ssim
 from tatsnet.quality.niqe import PristineModel, niqe
 from tatsnet.restorer import Restorer
 
-TASKS: tuple[Task, ...] = tuple(degradation.task for degradation in evaluation_grid())
 NIQE_DEGRADATIONS = (Degradation(0.0, 25.0, None), Degradation(2.0, 0.0, 60), Degradation(2.0, 25.0, 60))
 """What the whole test photos are degraded by before NIQE looks at them restored."""
 
@@ -101,7 +100,7 @@ def oracle_quality(restore: Restore, photos: Sequence[EvalPhoto], device: torch.
 
 def input_by_degradation(photos: Sequence[EvalPhoto]) -> tuple[float, ...]:
     """Mean PSNR of the inputs, dB, of each of the 26 degradations."""
-    return tuple(float(np.mean([psnr(p.degraded[i], p.clean) for p in photos])) for i in range(len(TASKS) - 1))
+    return tuple(float(np.mean([psnr(p.degraded[i], p.clean) for p in photos])) for i in range(len(GRID) - 1))
 
 
 @torch.inference_mode()
@@ -111,7 +110,7 @@ def best_of_27(network: Measured, photos: Sequence[EvalPhoto], device: torch.dev
     for photo in photos:
         for degraded in photo.degraded:
             batch = to_batch([degraded], device)
-            images = [to_images(effect)[0] for effect in network.effects(batch, TASKS)]
+            images = [to_images(effect)[0] for effect in network.effects(batch, GRID)]
             scores = [(psnr(image, photo.clean), ssim(image, photo.clean)) for image in images]
             best.append((max(s[0] for s in scores), max(s[1] for s in scores)))
     return Quality(psnr_db=float(np.mean([b[0] for b in best])), ssim=float(np.mean([b[1] for b in best])))
@@ -132,7 +131,7 @@ def naturalness(
 
 def dense_architecture(network: NetworkConfig) -> Architecture:
     """The dense network as an architecture: nothing shared, every channel kept."""
-    return Architecture(network=network, shared=0, patterns=(network.whole,), tasks=tuple((task, 0) for task in TASKS))
+    return Architecture(network=network, shared=0, patterns=(network.whole,), tasks=tuple((task, 0) for task in GRID))
 
 
 def flops_by_m(architecture: Architecture) -> tuple[tuple[int, float], ...]:

@@ -21,7 +21,6 @@ from pipeline.report.measuring import (
     CPU,
     DENSE_SAMPLE,
     HD,
-    TASKS,
     Dense,
     Extracted,
     best_of_27,
@@ -34,7 +33,7 @@ from pipeline.report.measuring import (
 )
 from pipeline.report.pictures import Modulation, Pictures
 from pipeline.report.schema import LatencyCell, NetworkFigures, TrialPoint
-from tatsnet.data.degradation import Degradation, Image, degrade
+from tatsnet.data.degradation import GRID, Degradation, Image, degrade
 from tatsnet.method.checkpoint import load_masked
 from tatsnet.network.flops import effect_cost
 from tatsnet.network.supernet import SuperNetwork
@@ -266,8 +265,8 @@ def pictures_of(name: str, network: Extracted, path: Path, seed: int) -> Picture
     """27 effects of one whole test photo, degraded."""
     clean = read_rgb(path)
     degraded = degrade(clean, SHOWN, np.random.default_rng(seed))
-    outputs = network.effects(to_batch([degraded], CPU), TASKS)
-    effects = tuple((task, to_images(output)[0]) for task, output in zip(TASKS, outputs, strict=True))
+    outputs = network.effects(to_batch([degraded], CPU), GRID)
+    effects = tuple((task, to_images(output)[0]) for task, output in zip(GRID, outputs, strict=True))
     return Pictures(
         input_image=degraded,
         clean=clean,

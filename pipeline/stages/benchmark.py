@@ -13,8 +13,9 @@ from pipeline.report.registration import register_network
 from pipeline.stages.runner import Context, Stage, main
 from pipeline.tracking import last_run_id
 from pipeline.tracking.facts import run_facts
+from tatsnet.data.degradation import GRID
 from tatsnet.method.checkpoint import load_masked
-from tatsnet.pruned.extraction import grid_tasks, largest_difference
+from tatsnet.pruned.extraction import largest_difference
 from tatsnet.pruned.folder import read_folder
 from tatsnet.pruned.network import ExtractedNetwork
 
@@ -71,7 +72,7 @@ def register(context: Context, picks: Picks, metrics: Metrics) -> None:
             iterations=(picks.trials["iterations"], context.params.finetune.iterations),
             source=metrics.profile.source,
             dataset_sha256=metrics.profile.dataset_sha256,
-            difference=largest_difference(load_masked(subject.masked), extracted, grid_tasks()),
+            difference=largest_difference(load_masked(subject.masked), extracted, GRID),
             dense_psnr_db=metrics.dense_psnr_db,
         )
         network, seed = picks.extracted(subject.name), context.params.eval.seed

@@ -12,6 +12,7 @@ import torch
 
 from tatsnet.cli.errors import CommandError
 from tatsnet.cli.work import user_errors
+from tatsnet.data.degradation import GRID
 from tatsnet.network.architecture import Architecture
 from tatsnet.pruned.checks import check_readable
 from tatsnet.pruned.folder import read_folder
@@ -24,7 +25,7 @@ from tatsnet.system.replacing import check_writable, write_atomically
 from tatsnet.timing.bench import Place, bench
 from tatsnet.timing.cells import Cell, across, table, to_json
 from tatsnet.timing.subjects import Subject, pruned, random_dense, spread, synthetic
-from tatsnet.timing.synthetic import GRID, PAPER, random_parts
+from tatsnet.timing.synthetic import PAPER, random_parts
 
 ON_GPU = ("torch", *GPU_ONLY)
 FULL_SIZES = ((1280, 720), (2048, 1080), (3840, 2160))

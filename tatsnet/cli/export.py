@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tatsnet.cli.errors import shown
 from tatsnet.cli.work import user_errors
-from tatsnet.pruned.extraction import grid_tasks, with_tasks
+from tatsnet.data.degradation import GRID
+from tatsnet.pruned.extraction import with_tasks
 from tatsnet.pruned.folder import read_folder
 from tatsnet.pruned.onnx_export import TASKS, export
 
@@ -20,7 +21,7 @@ def export_model(model: Path, folder: Path) -> None:
         CommandError: the model or the folder is not usable.
     """
     with user_errors(folder):
-        export(with_tasks(read_folder(model), grid_tasks()), folder)
+        export(with_tasks(read_folder(model), GRID), folder)
         files = sorted(folder.glob("*.onnx"))
         size = sum(path.stat().st_size for path in files) / 1e6
-    print(f"{shown(folder)}: {len(files)} ONNX files for {len(grid_tasks())} effects, {size:.1f} MB, and {TASKS}")
+    print(f"{shown(folder)}: {len(files)} ONNX files for {len(GRID)} effects, {size:.1f} MB, and {TASKS}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from tatsnet.cli.errors import CommandError
+from tatsnet.data.degradation import GRID
 from tatsnet.method.checkpoint import load_masked
 from tatsnet.network.flops import effect_cost
-from tatsnet.pruned.extraction import HD, NotEqual, extract, grid_tasks
+from tatsnet.pruned.extraction import HD, NotEqual, extract
 from tatsnet.train.run import NETWORK
 
 MIDDLE = (0.5, 0.5, 0.5)
@@ -28,7 +29,7 @@ def extract_training(training: Path, folder: Path, *, compact: bool) -> str:
         report = extract(model, folder, [MIDDLE] if compact else None)
     except NotEqual as error:
         raise CommandError(f"{folder} was not written: {error}") from error
-    cost = effect_cost(model.architecture(grid_tasks()), *HD, effects=27)
+    cost = effect_cost(model.architecture(GRID), *HD, effects=27)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return (
         f"{folder}: {cost.per_effect / cost.dense:.1%} of the dense FLOPs at 27 effects, "

@@ -83,6 +83,10 @@ def evaluation_grid() -> tuple[Degradation, ...]:
     )
 
 
+GRID: tuple[Task, ...] = tuple(degradation.task for degradation in evaluation_grid())
+"""The task vectors of the 27 effects."""
+
+
 def blur(image: npt.NDArray[np.float32], width: float) -> npt.NDArray[np.float32]:
     """Gaussian blur with a 21x21 kernel of standard deviation `width` pixels and a replicated border."""
     if width == 0:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tatsnet.data.degradation import evaluation_grid
+from tatsnet.data.degradation import GRID
 from tatsnet.method.masked import MaskedNetwork
 from tatsnet.network.architecture import Architecture, Conv, Role, gather
 from tatsnet.network.flops import effect_cost
@@ -52,11 +52,6 @@ class ExtractionReport:
     figures: dict[str, Any]
 
 
-def grid_tasks() -> tuple[Task, ...]:
-    """The task vectors of the 27 effects."""
-    return tuple(degradation.task for degradation in evaluation_grid())
-
-
 def extract(model: MaskedNetwork, folder: Path, tasks: Sequence[Task] | None = None) -> ExtractionReport:
     """Slice a frozen masked network, prove from the files as read back that it restores the same, put it in place.
 
@@ -75,12 +70,12 @@ def extract(model: MaskedNetwork, folder: Path, tasks: Sequence[Task] | None = N
     """
     if not model.is_frozen:
         raise RuntimeError("the architecture is not frozen: call freeze() before it is extracted")
-    tasks = grid_tasks() if tasks is None else tuple(tasks)
+    tasks = GRID if tasks is None else tuple(tasks)
     masked = copy.deepcopy(model).cpu().eval()
     parts = slice_parts(masked, tasks)
     with fresh_folder(folder, written_files) as temporary:
         write_folder(temporary, parts)
-        difference = largest_difference(masked, ExtractedNetwork(read_folder(temporary)), [*tasks, *grid_tasks()])
+        difference = largest_difference(masked, ExtractedNetwork(read_folder(temporary)), [*tasks, *GRID])
         if not difference <= TOLERANCE:  # NaN too
             raise NotEqual(
                 f"the extracted network differs from the masked one by {difference:.3g}, more than {TOLERANCE:g}: "

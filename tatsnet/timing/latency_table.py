@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tatsnet.data.degradation import GRID
 from tatsnet.network.architecture import Conv, NetworkConfig, Pattern, convolutions, gather
 from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, with_scales
@@ -29,7 +30,7 @@ from tatsnet.runtimes.torch.layers import start
 from tatsnet.system.files import Tensors
 from tatsnet.timing.latency_model import LatencyTable, Row, check_grid
 from tatsnet.timing.measure import Timing, Work, measure, threads
-from tatsnet.timing.synthetic import GRID, random_parts
+from tatsnet.timing.synthetic import random_parts
 
 LINKS = 4
 """So many blocks of a chain are measured, beside the one that is taken off."""

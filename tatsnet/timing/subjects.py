@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tatsnet.data.degradation import GRID
 from tatsnet.network.architecture import Architecture, NetworkConfig
 from tatsnet.network.flops import dense_flops, effect_cost
 from tatsnet.network.supernet import SuperNetwork
@@ -15,7 +16,7 @@ from tatsnet.network.tasks import Task
 from tatsnet.pruned.network import ExtractedNetwork, Parts
 from tatsnet.runtimes import DenseRestorer, Runtime
 from tatsnet.timing.cells import DENSE
-from tatsnet.timing.synthetic import GRID, TATS, TATS_16, TS, Layout, architecture, random_parts
+from tatsnet.timing.synthetic import TATS, TATS_16, TS, Layout, architecture, random_parts
 from tatsnet.timing.traffic import dense_moved, moved
 
 Effects = Callable[[Tensor, Sequence[Task]], Iterator[Tensor]]

@@ -12,18 +12,16 @@ from enum import Enum
 
 import torch
 
-from tatsnet.data.degradation import evaluation_grid
+from tatsnet.data.degradation import GRID
 from tatsnet.method.gates import Controller
 from tatsnet.network.architecture import Architecture, Channels, NetworkConfig, Pattern, canonical, gather
 from tatsnet.network.slicing import slice_section, split
 from tatsnet.network.supernet import SuperNetwork
-from tatsnet.network.tasks import Task
 from tatsnet.pruned.network import Parts
 from tatsnet.system.files import Tensors
 
 PAPER = NetworkConfig(width=64, blocks=32)
 CONTROLLER_HIDDEN = 64
-GRID: tuple[Task, ...] = tuple(degradation.task for degradation in evaluation_grid())
 
 
 class Layout(Enum):

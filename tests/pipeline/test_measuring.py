@@ -7,7 +7,6 @@ import torch
 from pipeline.report.measuring import (
     HD,
     LEVELS,
-    TASKS,
     Dense,
     Extracted,
     Measured,
@@ -19,6 +18,7 @@ from pipeline.report.measuring import (
     naturalness,
     oracle_quality,
 )
+from tatsnet.data.degradation import GRID
 from tatsnet.method.masked import MaskedNetwork
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.flops import dense_flops, effect_cost
@@ -62,7 +62,7 @@ def network(request: pytest.FixtureRequest) -> Measured:
 
 
 def test_many_effects_of_one_image_are_as_one_by_one(network: Measured, photos: list[EvalPhoto]) -> None:
-    image, tasks = to_batch([photos[0].degraded[7]], CPU), [*TASKS[:3], *random_tasks(2)]
+    image, tasks = to_batch([photos[0].degraded[7]], CPU), [*GRID[:3], *random_tasks(2)]
     with torch.inference_mode():
         together = network.effects(image, tasks)
         alone = [network.restore(image, torch.tensor([task])) for task in tasks]
@@ -118,7 +118,7 @@ def test_dense_parameters_are_counted_as_the_network_has_them(network: NetworkCo
 
 
 def test_more_effects_make_each_cheaper_as_the_shared_part_spreads(masked: MaskedNetwork) -> None:
-    ratios = flops_by_m(masked.architecture(TASKS))
+    ratios = flops_by_m(masked.architecture(GRID))
     assert [m for m, _ in ratios] == list(range(1, 28))
     values = [ratio for _, ratio in ratios]
     assert values == sorted(values, reverse=True)
@@ -148,6 +148,6 @@ def test_dense_costs_the_same_at_every_level() -> None:
 
 
 def test_the_tasks_are_those_of_the_27_effects() -> None:
-    assert len(set(TASKS)) == 27
-    assert TASKS[0] == (0, 0, 0)
-    assert TASKS[-1] == (1, 1, 1)
+    assert len(set(GRID)) == 27
+    assert GRID[0] == (0, 0, 0)
+    assert GRID[-1] == (1, 1, 1)

@@ -20,7 +20,7 @@ from pipeline.common.layout import WEIGHTS
 from pipeline.stages import select
 from pipeline.tracking import last_run_id, open_tracker
 from pipeline.tracking.keys import TRIAL_STAGE
-from tatsnet.data.degradation import evaluation_grid
+from tatsnet.data.degradation import GRID
 from tatsnet.method.checkpoint import load_masked
 from tatsnet.network.architecture import Architecture
 from tatsnet.timing.latency_model import LatencyTable, predict
@@ -30,7 +30,6 @@ from tests.slow.searches import FOLDER, TOLD, kept, kill, searching, suggested, 
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-TASKS = [degradation.task for degradation in evaluation_grid()]
 POINT = ("variant", "lambda1", "lambda2", "gamma")
 
 
@@ -65,8 +64,8 @@ class TestDivergence:
         for row in trials(place)[1:]:
             model = load_masked(folder / row["folder"] / "weights.safetensors")
             text = (folder / row["folder"] / "architecture.json").read_text(encoding="utf-8")
-            assert Architecture.from_json(json.loads(text)) == model.architecture(TASKS)
-            assert row["metrics"]["shared_layers_pct"] == model.architecture(TASKS).shared_percent
+            assert Architecture.from_json(json.loads(text)) == model.architecture(GRID)
+            assert row["metrics"]["shared_layers_pct"] == model.architecture(GRID).shared_percent
             assert 0 < row["metrics"]["flops_ratio_m27"] <= row["metrics"]["flops_ratio_m1"] < 1
             assert row["metrics"]["psnr_db"] > 10
 

@@ -15,9 +15,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tatsnet.data.degradation import GRID
 from tatsnet.network.architecture import Pattern
 from tatsnet.network.section_plan import SectionPlan
-from tatsnet.pruned.extraction import extract, grid_tasks, slice_parts
+from tatsnet.pruned.extraction import extract, slice_parts
 from tatsnet.pruned.folder import SCHEMA
 from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.restorer import STRIPS, Restorer
@@ -43,7 +44,7 @@ def photo(height: int, width: int) -> npt.NDArray[np.float32]:
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 6), (5, 1), (2, 2), (9, 12), (11, 7)])
-@pytest.mark.parametrize("task", [grid_tasks()[0], grid_tasks()[26], *random_tasks(2)])
+@pytest.mark.parametrize("task", [GRID[0], GRID[26], *random_tasks(2)])
 def test_restores_as_the_masked_network(folder: Path, height: int, width: int, task: tuple[float, ...]) -> None:
     rgb_HWC = photo(height, width)
     restorer = Restorer.load(folder)
@@ -271,7 +272,7 @@ class TestSlider:
 
     @pytest.fixture
     def slow(self, tmp_path: Path) -> tuple[Restorer, threading.Event, list[Pattern]]:
-        parts = slice_parts(frozen_network(4), grid_tasks())
+        parts = slice_parts(frozen_network(4), GRID)
         may_compile, compiled = threading.Event(), list[Pattern]()
 
         class Slow(TorchRuntime):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 
-from tatsnet.data.degradation import Degradation, evaluation_grid
+from tatsnet.data.degradation import GRID, Degradation
 from tatsnet.quality.evaluation import EvalPhoto, Restore, degraded_grid, restore_all
 
 DEGRADED = degraded_grid().index(Degradation(2.0, 25.0, 60))
@@ -23,14 +23,13 @@ def effects_sheet(restore: Restore, photo: EvalPhoto, device: torch.device) -> b
 
     Rows are the levels of deblur; columns those of denoise within those of dejpeg.
     """
-    tasks = [degradation.task for degradation in evaluation_grid()]
     degraded = photo.degraded[DEGRADED]
-    effects = [restore_all(restore, [degraded], [task], device)[0] for task in tasks]
-    levels = [sorted({task[axis] for task in tasks}) for axis in range(3)]
+    effects = [restore_all(restore, [degraded], [task], device)[0] for task in GRID]
+    levels = [sorted({task[axis] for task in GRID}) for axis in range(3)]
     height, width = (min(side, SIDE) for side in degraded.shape[:2])
     sheet = np.zeros((3 * (height + GAP) - GAP, 10 * (width + GAP) - GAP, 3), np.uint8)
     places = {(0, 0): photo.clean, (1, 0): degraded}
-    for task, effect in zip(tasks, effects, strict=True):
+    for task, effect in zip(GRID, effects, strict=True):
         deblur, denoise, dejpeg = (levels[axis].index(level) for axis, level in enumerate(task))
         places[deblur, 1 + 3 * dejpeg + denoise] = effect
     for (row, column), image in places.items():

@@ -15,7 +15,7 @@ import torch
 from pipeline.common.layout import SHEET
 from pipeline.search.study.space import Point
 from pipeline.search.trial.sheet import effects_sheet
-from tatsnet.data.degradation import evaluation_grid
+from tatsnet.data.degradation import GRID
 from tatsnet.data.pairs import PhotoPack
 from tatsnet.method.checkpoint import save_masked
 from tatsnet.method.engine import pick_device, training_batches
@@ -35,7 +35,6 @@ REFERENCE_SIDE = 256
 EFFECTS = 27
 """M of the latency, as of the FLOPs that are minimised."""
 
-GRID = [degradation.task for degradation in evaluation_grid()]
 SECONDS = "seconds"
 
 

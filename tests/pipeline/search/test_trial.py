@@ -19,7 +19,7 @@ from pipeline.search.trial.trial import (
     latency_figures,
     trial_key,
 )
-from tatsnet.data.degradation import evaluation_grid
+from tatsnet.data.degradation import GRID
 from tatsnet.method import training
 from tatsnet.method.checkpoint import load_masked, read_extra
 from tatsnet.method.training import Diverged
@@ -51,11 +51,10 @@ TABLE = LatencyTable(
 
 def thin(shared: int) -> Architecture:
     """One channel everywhere."""
-    return gather(NETWORK, shared, [(TASKS[0], ((0,),) * NETWORK.points)])
+    return gather(NETWORK, shared, [(GRID[0], ((0,),) * NETWORK.points)])
 
 
 POINT = Point(variant="TA+TSNet", lambda1=1e-3, lambda2=1e-2, gamma=0.9)
-TASKS = [degradation.task for degradation in evaluation_grid()]
 
 
 class TestKey:
@@ -157,7 +156,7 @@ class TestTrial:
         again = Trial(make_job(), POINT, seed=0)
         for _ in iter(again.advance, None):
             pass
-        assert again.model.patterns(TASKS) == trained.model.patterns(TASKS)
+        assert again.model.patterns(GRID) == trained.model.patterns(GRID)
         first, second = trained.model.state_dict(), again.model.state_dict()
         assert all(torch.allclose(first[name].float(), second[name].float(), atol=1e-6) for name in first)
 
@@ -169,7 +168,7 @@ class TestTrial:
                 pass
 
     def test_its_figures_are_those_of_its_network(self, trained: Trial, measured: dict[str, Any]) -> None:
-        architecture = trained.model.architecture(TASKS)
+        architecture = trained.model.architecture(GRID)
         for m in (1, 27):
             ratio = effect_cost(architecture, REFERENCE_SIDE, REFERENCE_SIDE, m).ratio
             assert measured[f"flops_ratio_m{m}"] == ratio
@@ -241,10 +240,10 @@ class TestTrial:
         trained.save(tmp_path)
         assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors", "architecture.json", SHEET}
         loaded = load_masked(tmp_path / "weights.safetensors").eval()
-        assert loaded.patterns(TASKS) == trained.model.patterns(TASKS)
+        assert loaded.patterns(GRID) == trained.model.patterns(GRID)
         assert oracle_psnr(loaded, trained.job.valid, torch.device("cpu")) == measured["psnr_db"]
         text = (tmp_path / "architecture.json").read_text(encoding="utf-8")
-        assert Architecture.from_json(json.loads(text)) == trained.model.architecture(TASKS)
+        assert Architecture.from_json(json.loads(text)) == trained.model.architecture(GRID)
         assert read_extra(tmp_path / "weights.safetensors") == {"variant": POINT.variant}
         with Image.open(tmp_path / SHEET) as sheet:
             assert sheet.size == (10 * 26 - 2, 3 * 26 - 2), "ten details of 24 pixels by three"

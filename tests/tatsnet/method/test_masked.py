@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tatsnet.data.degradation import evaluation_grid
+from tatsnet.data.degradation import GRID
 from tatsnet.method.gates import gate
 from tatsnet.method.masked import MaskedNetwork, Phase, to_pattern
 from tatsnet.method.settings import MethodConfig
@@ -17,7 +17,6 @@ from tatsnet.network.flops import CostModel
 from tests.tatsnet.networks import some_tasks
 
 NETWORK = NetworkConfig(width=8, blocks=2)  # 9 selection points
-GRID = [d.task for d in evaluation_grid()]
 
 
 def seeded(seed: int = 0) -> torch.Generator:

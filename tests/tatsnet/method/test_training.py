@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tatsnet.data.degradation import Image, blur, evaluation_grid
+from tatsnet.data.degradation import GRID, Image, blur
 from tatsnet.data.pairs import Batch, PairSampler, PhotoPack, batches
 from tatsnet.method import training
 from tatsnet.method.engine import pick_device
@@ -39,7 +39,6 @@ SHALLOW = NetworkConfig(width=16, blocks=1)  # learns within a hundred iteration
 CONFIG = TrainConfig(patch=16, batch=6, lr=5e-3, controller_lr=2e-2, decay="cosine", device="cpu")
 SCHEDULE = Schedule(iterations=4 * REPORT_EVERY, warmup=0.25, specific=0.5, agnostic=0.75)
 CPU = torch.device("cpu")
-GRID = [d.task for d in evaluation_grid()]
 
 Look = Callable[[int], None]
 

@@ -15,13 +15,14 @@ from PIL import Image
 from torch import Tensor
 
 from tatsnet.cli import main
-from tatsnet.pruned.extraction import extract, grid_tasks, slice_parts
+from tatsnet.data.degradation import GRID
+from tatsnet.pruned.extraction import extract, slice_parts
 from tatsnet.pruned.folder import SPEC, _digest, read_folder, write_folder
 from tatsnet.system.files import pack, sha256, unpack
 from tatsnet.system.json_files import read_json
 from tests.tatsnet.networks import DEAD, HALF, OPEN, SPARSE, TINY, frozen_network
 
-KNOWN = grid_tasks()[::13]
+KNOWN = GRID[::13]
 
 
 @pytest.fixture(scope="module")

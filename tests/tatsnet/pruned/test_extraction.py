@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from tatsnet.data.degradation import GRID
 from tatsnet.method.masked import MaskedNetwork
 from tatsnet.method.settings import MethodConfig
 from tatsnet.network.architecture import NetworkConfig
 from tatsnet.network.flops import effect_cost
 from tatsnet.pruned import extraction
-from tatsnet.pruned.extraction import NotEqual, extract, grid_tasks, with_tasks
+from tatsnet.pruned.extraction import NotEqual, extract, with_tasks
 from tatsnet.pruned.folder import SCHEMA, read_folder, write_folder
 from tatsnet.pruned.network import ExtractedNetwork, Parts
 from tatsnet.system.files import Tensors
@@ -33,7 +34,7 @@ def test_what_is_written_was_proved_from_the_files(tmp_path: Path, shared: int, 
     report = extract(model, tmp_path / "net")
     assert report.difference <= (1e-5 if dtype == torch.float32 else 1e-10)
     parts = read_folder(tmp_path / "net")
-    assert report.architecture == parts.architecture == model.architecture(grid_tasks())
+    assert report.architecture == parts.architecture == model.architecture(GRID)
     assert report.figures == parts.figures
     assert ExtractedNetwork(parts).dtype == dtype
     patterns = {f"patterns/{index:03d}.safetensors" for index in range(len(parts.architecture.patterns))}
@@ -168,7 +169,7 @@ def test_a_compact_network_with_all_tasks_is_the_whole_one(tmp_path: Path, share
     extract(model, tmp_path / "whole")
     extract(model, tmp_path / "compact", [(0.5, 0.5, 0.5)])
     whole, compact = (read_folder(tmp_path / name) for name in ("whole", "compact"))
-    made = with_tasks(compact, grid_tasks())
+    made = with_tasks(compact, GRID)
     assert len(compact.patterns) == 1
     for task, index in whole.architecture.tasks:
         of = made.architecture

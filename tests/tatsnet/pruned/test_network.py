@@ -10,16 +10,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from tatsnet.data.degradation import GRID
 from tatsnet.method.masked import MaskedNetwork, Phase
 from tatsnet.network.architecture import NetworkConfig, canonical
 from tatsnet.network.flops import controller_flops, effect_cost, specific_flops
 from tatsnet.network.tasks import Task
-from tatsnet.pruned.extraction import grid_tasks, slice_parts
+from tatsnet.pruned.extraction import slice_parts
 from tatsnet.pruned.network import CACHED_SECTIONS, ExtractedNetwork
 from tatsnet.runtimes.torch.layers import convolve
 from tests.tatsnet.networks import DEAD, HALF, HIDDEN, OPEN, SPARSE, TINY, frozen_network, random_tasks
 
-KNOWN = grid_tasks()
+KNOWN = GRID
 SIZES = [(1, 1), (1, 2), (2, 1), (3, 1), (4, 6), (7, 5), (8, 9)]
 
 
@@ -166,7 +167,7 @@ def test_more_patterns_than_the_cache_holds_are_still_right() -> None:
 @pytest.mark.parametrize(("shared", "own"), [(0, True), (4, True), (TINY.points, False)])
 def test_known_tasks_have_sections_of_their_own_and_others_their_patterns(shared: int, own: bool) -> None:
     """Where a section has residual scales at all."""
-    network, known = extracted(frozen_network(shared, OPEN)), grid_tasks()
+    network, known = extracted(frozen_network(shared, OPEN)), GRID
     patterns = {network.pattern(task) for task in known}
     assert len(patterns) < len(known)
     network.prepare(known)

@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 
 from tatsnet.cli import main
-from tatsnet.pruned.extraction import extract, grid_tasks, slice_parts
+from tatsnet.data.degradation import GRID
+from tatsnet.pruned.extraction import extract, slice_parts
 from tatsnet.pruned.network import ExtractedNetwork, Parts
 from tatsnet.pruned.onnx_export import export
 from tatsnet.restorer import Restorer
@@ -26,7 +27,7 @@ from tatsnet.timing.measure import threads
 from tests.tatsnet.networks import DEAD, HALF, OPEN, SPARSE, TINY, frozen_network
 
 ROOT = Path(__file__).parents[3]
-KNOWN = grid_tasks()
+KNOWN = GRID
 Array = npt.NDArray[np.float32]
 
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from tatsnet.data.degradation import GRID
 from tatsnet.method.masked import MaskedNetwork
 from tatsnet.network.architecture import Channels, Conv, NetworkConfig, Pattern, convolutions
 from tatsnet.network.section_plan import SectionPlan, plan_section
 from tatsnet.network.slicing import slice_section, travelling
-from tatsnet.pruned.extraction import TOLERANCE, grid_tasks, slice_parts
+from tatsnet.pruned.extraction import TOLERANCE, slice_parts
 from tatsnet.pruned.network import Encoded, ExtractedNetwork
 from tatsnet.runtimes import Compiled, Runtime
 from tatsnet.runtimes.api import BOUNDS
@@ -27,7 +28,7 @@ from tatsnet.runtimes.triton.runtime import TritonRuntime
 from tatsnet.timing.measure import threads
 from tests.tatsnet.networks import DEAD, HALF, OPEN, SPARSE, TINY, frozen_network, random_tasks
 
-KNOWN = grid_tasks()
+KNOWN = GRID
 ALL, NONE, TIED, LEFT, RIGHT = tuple(range(8)), (), (1, 2, 5, 6), (0, 1, 5), (2, 5, 6, 7)
 
 

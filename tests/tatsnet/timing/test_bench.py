@@ -11,6 +11,7 @@ import torch
 
 from tatsnet.cli.bench import Wanted, places
 from tatsnet.cli.main import main
+from tatsnet.data.degradation import GRID
 from tatsnet.network.architecture import Architecture, NetworkConfig
 from tatsnet.network.flops import dense_flops, effect_cost
 from tatsnet.network.supernet import SuperNetwork
@@ -21,7 +22,7 @@ from tatsnet.runtimes.choose import available
 from tatsnet.timing.bench import Place, bench
 from tatsnet.timing.cells import Cell, across, processor, table, to_json
 from tatsnet.timing.subjects import EFFECTS, Effects, dense, pruned, random_dense, spread
-from tatsnet.timing.synthetic import GRID, PAPER, TATS, TS, Layout, architecture, random_parts
+from tatsnet.timing.synthetic import PAPER, TATS, TS, Layout, architecture, random_parts
 from tests.tatsnet.networks import TINY, frozen_network
 
 HD = (720, 1280)

@@ -8,11 +8,12 @@ import sys
 import pytest
 import torch
 
+from tatsnet.data.degradation import GRID
 from tatsnet.network.architecture import NetworkConfig, Pattern, convolutions
 from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, travelling, with_scales
 from tatsnet.network.supernet import SuperNetwork
-from tatsnet.pruned.extraction import grid_tasks, slice_parts
+from tatsnet.pruned.extraction import slice_parts
 from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.runtimes.choose import pick
 from tatsnet.runtimes.onnx.openvino_graph import adapt, in_parts
@@ -50,7 +51,7 @@ def test_results_come_in_parts_of_few_channels() -> None:
 @pytest.mark.parametrize("shared", [4, 5])
 def test_a_wide_stream_and_wide_hidden_channels_come_whole(shared: int) -> None:
     """Sharing ends after a block, or within one; batches are run image by image."""
-    parts = slice_parts(frozen_network(shared, OPEN, network=NetworkConfig(width=40, blocks=2)), grid_tasks())
+    parts = slice_parts(frozen_network(shared, OPEN, network=NetworkConfig(width=40, blocks=2)), GRID)
     images, task = torch.rand(2, 3, 9, 14, generator=torch.Generator().manual_seed(0)), (0.5, 0.0, 1.0)
     networks = [ExtractedNetwork(parts, runtime=pick(name, threads=1)) for name in ("openvino", "torch")]
     made = []

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tatsnet.data.degradation import GRID
 from tatsnet.method.masked import MaskedNetwork
 from tatsnet.network.architecture import NetworkConfig, Pattern
 from tatsnet.network.section_plan import plan_section
 from tatsnet.network.slicing import slice_section, split
-from tatsnet.pruned.extraction import grid_tasks, slice_parts
+from tatsnet.pruned.extraction import slice_parts
 from tatsnet.pruned.network import ExtractedNetwork
 from tatsnet.runtimes.torch.layers import Enter, Extend, Leave, Tail, Take
 from tatsnet.runtimes.torch.section import Section
@@ -17,7 +18,7 @@ from tests.tatsnet.networks import frozen_network, random_tasks
 
 NETWORK = NetworkConfig(width=16, blocks=3)  # 12 selection points
 SIZES = [(1, 1), (7, 9)]
-KNOWN = grid_tasks()[::4]
+KNOWN = GRID[::4]
 FEW, SOME, MANY = -0.2, 0.0, 0.2
 
 
