@@ -33,7 +33,7 @@ from pipeline.search.study.pareto import Candidate, hypervolume, pareto_set
 from pipeline.search.study.space import Point, sample
 from pipeline.search.study.warm_start import best_points
 from pipeline.search.trial.job import make_job
-from pipeline.search.trial.trainable import RUNGS
+from pipeline.search.trial.rungs import RUNGS
 from pipeline.search.trial.trial import Job, Trial
 from tatsnet.method.training import Diverged
 from tatsnet.system.allocator import keep_freed_memory

@@ -56,6 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     warm.add_argument("--points", type=int, default=4, help="so many at the most (default: %(default)s)")
     warm.set_defaults(run=_warm_start)
 
+    worker = _add(
+        commands,
+        "worker",
+        "train trials of the search beside other workers, without Ray: a Slurm array, or a GPU box and a laptop",
+        "worker",
+    )
+    worker.set_defaults(run=_worker)
+
     pick = _add(
         commands,
         "pick",
@@ -141,6 +149,13 @@ def _warm_start(arguments: argparse.Namespace) -> int:
     for point in points:
         print(f"{point.variant}  lambda1 {point.lambda1:.2g}  lambda2 {point.lambda2:.2g}  gamma {point.gamma:.2f}")
     print(f"search.suggestions of {PARAMS_FILE} are now these {len(points)}; `dvc repro` tries them first")
+    return 0
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    from pipeline.commands.worker import worker
+
+    print(worker(Path()))
     return 0
 
 

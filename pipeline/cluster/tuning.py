@@ -62,7 +62,7 @@ def make_tuner(
     """A tuner.
 
     Args:
-        trainable: a class; its results are those of `StoredTrainable`.
+        trainable: a class; its results are those of `Stretches`.
         resources: of each piece of work.
         records: folder of Tune's own records, which are never read again.
         searcher: gives the work; or

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.cluster.ray_auth import close_own_ray, cluster_address
 from pipeline.cluster.store import place_of_all
+from pipeline.common.errors import UserError
 from pipeline.common.files import read_json
 from pipeline.common.layout import FIGURES, SUPERNET, TRIALS_FILE
 from pipeline.common.progress import StayingLine, count, say
@@ -15,7 +16,7 @@ from pipeline.search.driver.reporter import Reporter
 from pipeline.search.driver.results import MEASURED_ON, collect, figures_of
 from pipeline.search.study.identity import searches, study_key
 from pipeline.search.study.ledger import Ledger
-from pipeline.search.study.opening import open_ledger, open_store
+from pipeline.search.study.opening import Opened, open_store
 from pipeline.search.trial.job import make_job
 from pipeline.search.trial.latency import table_of_study
 from pipeline.stages.runner import Context, Stage, main
@@ -26,8 +27,16 @@ def work(context: Context) -> None:
     """Search, then hand over what was found."""
     close_own_ray()
     key, place = study_key(context.root, context.params), searches(context.root)
-    study = key.name(place)
-    with open_ledger(context.params.search, key, place) as ledger:
+    opened = Opened(key, place)
+    study = opened.name
+    with opened.ledger(context.params.search) as ledger:
+        if ledger.held:
+            raise UserError(
+                f"workers (`python -m pipeline worker`) train {count(len(ledger.held), 'trial')} of this study: wait "
+                "until they end, or end them; then the same command goes on"
+            )
+        if not ledger.done:
+            opened.tell_others()
         if study != key.own:
             context.run.tags({"study.kept": study, "study.code_now": key.code})
             say(f"search  goes on with study {study[:8]}, which began with other code (keep-study)")

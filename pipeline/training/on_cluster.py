@@ -17,7 +17,7 @@ from pipeline.cluster.photos import TravellingPack
 from pipeline.cluster.ray_cluster import connect
 from pipeline.cluster.report import Report
 from pipeline.cluster.store import Store, place_of_all
-from pipeline.cluster.trainable import StoredTrainable, train
+from pipeline.cluster.stretches import Stretches, train
 from pipeline.cluster.tuning import InOrder, fit, idle, last_words, make_tuner
 from pipeline.cluster.watch import Watch
 from pipeline.common.datasets import load_eval_photos
@@ -72,7 +72,7 @@ class StoredWork(Work):
         return {}
 
 
-class TrainingTrainable(StoredTrainable[StoredWork]):
+class TrainingTrainable(Stretches[StoredWork], tune.Trainable):
     """Runs a job; its config holds the job's `number`, the place of the `store`, and the `study` in it."""
 
     def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:

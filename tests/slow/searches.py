@@ -61,10 +61,11 @@ class Search:
 
     def __init__(self, root: Path, source: Path, stage: str = "search", **environment: str) -> None:
         place = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(source)} | environment
-        self._out, self._err = root / "out.txt", root / "err.txt"
+        folder = Path(tempfile.mkdtemp(prefix=stage, dir=root))
+        self._out, self._err = folder / "out.txt", folder / "err.txt"
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"pipeline.stages.{stage}"],
+                [sys.executable, "-m", *(["pipeline", stage] if stage == "worker" else [f"pipeline.stages.{stage}"])],
                 cwd=root,
                 env=place,
                 stdout=out,
@@ -104,7 +105,7 @@ class Search:
 
 @contextlib.contextmanager
 def staging(stage: str, root: Path, source: Path, **environment: str) -> Iterator[Search]:
-    """A stage in a process of its own, which ends with the block."""
+    """A stage, or a worker, in a process of its own, which ends with the block."""
     running = Search(root, source, stage, **environment)
     try:
         yield running

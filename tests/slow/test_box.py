@@ -36,7 +36,7 @@ from infra.box.processes import running
 from infra.box.seaweed import find_weed
 from pipeline.common.errors import UserError
 from pipeline.search.study.ledger import database
-from pipeline.search.study.lock import alone_by_database
+from pipeline.search.study.lock import DatabaseLock, alone
 from tests.profiles.tiny import tiny_photos, tiny_profile
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
@@ -251,14 +251,14 @@ def test_one_driver_at_a_time_holds_a_study(box: Box, monkeypatch: pytest.Monkey
     for name, value in box.client_environment.items():
         monkeypatch.setenv(name, value)
     url = os.environ["TATSNET_STUDY"]
-    with alone_by_database(database(url), "one"):
-        second = alone_by_database(database(url), "one")
+    with alone(DatabaseLock(database(url), "one")):
+        second = alone(DatabaseLock(database(url), "one"))
         with pytest.raises(UserError, match="another search works on this study") as caught, second:
             pass
         assert box.folder.secret("postgres-driver") not in str(caught.value)
-        with alone_by_database(database(url), "other"):
+        with alone(DatabaseLock(database(url), "other")):
             pass
-    with alone_by_database(database(url), "one"):
+    with alone(DatabaseLock(database(url), "one")):
         pass
 
 
@@ -268,18 +268,18 @@ def test_a_driver_whose_database_forgot_it_takes_its_study_again_or_gives_way(
     for name, value in box.client_environment.items():
         monkeypatch.setenv(name, value)
     url = os.environ["TATSNET_STUDY"]
-    with alone_by_database(database(url), "one") as still_alone:
+    with alone(DatabaseLock(database(url), "one")) as still_alone:
         still_alone()
         end_connections(url)
         still_alone()
         with (
             pytest.raises(UserError, match="another search works on this study"),
-            alone_by_database(database(url), "one"),
+            alone(DatabaseLock(database(url), "one")),
         ):
             pass
         end_connections(url)
         with (
-            alone_by_database(database(url), "one"),
+            alone(DatabaseLock(database(url), "one")),
             pytest.raises(UserError, match="another search works on this study"),
         ):
             still_alone()

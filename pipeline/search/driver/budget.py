@@ -52,6 +52,10 @@ class Spending:
         self._running = dict(under_way_usd or {})
         self._reached: str | None = None
 
+    def recount(self, before_usd: float, under_way_usd: Mapping[int, float]) -> None:
+        """Begin anew with what the study says by now: others spend, too."""
+        self._ended_usd, self._running = before_usd, dict(under_way_usd)
+
     def running(self, trial: int, spent: Mapping[str, float]) -> None:
         """A running trial has cost so much."""
         self._running[trial] = self.rates.usd(spent)

@@ -28,7 +28,7 @@ class Estimate:
         iterations: of one that is trained to its end.
         done: trials that count already.
         done_iterations: that these were trained; fewer than `done * iterations` where some were stopped early.
-        places: trials at a time.
+        places: trials at a time; 0 is unknown.
         clock: seconds that only grow.
     """
 
@@ -74,13 +74,13 @@ class Estimate:
             self._done_iterations += iterations
 
     def left_s(self) -> float | None:
-        """Seconds until all wanted trials are done, if none fails; None before anything was trained.
+        """Seconds until all wanted trials are done, if none fails; None while nobody knows.
 
         A trial that is not begun counts as much as those that are done on average.
         """
         trials = self._running.values()
         trained = self._trained + sum(trial.reached - trial.start for trial in trials)
-        if trained <= 0:
+        if trained <= 0 or not self._places:
             return None
         now = self._clock()
         iteration_s = (self._busy_s + sum(trial.told - trial.began for trial in trials)) / trained

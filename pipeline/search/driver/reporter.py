@@ -40,6 +40,7 @@ class Reporter:
         live: shows the whole search; None shows nothing of it.
         line: says how the search goes, below the others.
         store: has the pictures of ended trials; None shows none.
+        places: trials at a time; 0 if others train trials too, so that nobody knows how long it takes.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Reporter:
         live: LiveSearch | None = None,
         line: StayingLine | None = None,
         store: Store | None = None,
+        places: int | None = None,
     ) -> None:
         self._tracker, self._run, self._study, self._limits = tracker, run, study, config.control
         self._ledger, self._spending, self._live, self._line, self._store = ledger, spending, live, line, store
@@ -61,7 +63,12 @@ class Reporter:
         self._wanted, self._total = config.trials, config.schedule.iterations
         before = [row["metrics"] for row in ledger.records() if row["state"] in ("finished", "stopped")]
         trained = sum(float(figures.get("iterations", self._total)) for figures in before)
-        self._estimate = Estimate(config.trials, self._total, len(before), trained, config.resources.concurrent)
+        places = config.resources.concurrent if places is None else places
+        self._estimate = Estimate(config.trials, self._total, len(before), trained, places)
+
+    def renew(self, ledger: Ledger) -> None:
+        """Count by the study as it is by now."""
+        self._ledger = ledger
 
     def started(self, asked: Asked) -> None:
         point = asked.point

@@ -81,6 +81,10 @@ class Ledger:
         config: space, variants, suggestions, objectives, seed.
         still_alone: raises when the study is no longer held by this process.
         patience: with a database that is away.
+        is_held: whether a live process trains a RUNNING trial of this number; by default none does.
+
+    Attributes:
+        held: numbers of the trials that other live processes trained when this was opened.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class Ledger:
         config: SearchConfig,
         still_alone: Callable[[], None] = lambda: None,
         patience: Patience | None = None,
+        is_held: Callable[[int], bool] = lambda number: False,
     ) -> None:
         self._config, self._storage, self._still_alone = config, storage, still_alone
         self._patience = patience or Patience()
@@ -106,8 +111,10 @@ class Ledger:
         trials = self._trials()
         for trial in trials:
             self._remember(trial)
-        self._left = [trial for trial in trials if trial.state == TrialState.RUNNING]
-        self._costs = {left.number: left.user_attrs.get(_RECORD, {}) for left in self._left}
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        self.held = [trial.number for trial in running if is_held(trial.number)]
+        self._left = [trial for trial in running if trial.number not in self.held]
+        self._costs = {trial.number: trial.user_attrs.get(_RECORD, {}) for trial in running}
         self._sampler = Sampler(config, directions, trials)
 
     def _remember(self, trial: FrozenTrial) -> None:
@@ -248,7 +255,7 @@ class Ledger:
 
     @property
     def running(self) -> int:
-        """Trials handed out by this process and not told."""
+        """Trials that this process handed out, or another holds, and that were not told."""
         return self._counts[TrialState.RUNNING] - len(self._left)
 
     @property

@@ -22,8 +22,9 @@ from pipeline.cluster.store import Store
 from pipeline.common.errors import UserError
 from pipeline.config import Limits, Stopping
 from pipeline.search.driver.budget import Rates, Spending
+from pipeline.search.driver.desk import FAILURES_PER_TRIAL
 from pipeline.search.driver.observer import Asked, End
-from pipeline.search.driver.runner import FAILURES_PER_TRIAL, Judged, LedgerSearcher, run_search
+from pipeline.search.driver.runner import Judged, LedgerSearcher, run_search
 from pipeline.search.study.ledger import Ledger, sqlite
 from pipeline.search.study.retry import Patience
 from pipeline.search.study.space import Point
@@ -220,7 +221,7 @@ def test_a_trial_that_others_dominate_is_stopped_and_counts(ledger: Ledger, witn
 def test_a_trial_is_judged_among_the_last_that_reached_its_rung(
     ledger: Ledger, witness: Witness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.search.driver.runner.RIVALS", 2)
+    monkeypatch.setattr("pipeline.search.driver.desk.RIVALS", 2)
     search = searcher(ledger, witness, wanted=9, stopping=Stopping(rungs=(0.3,), keep=0.5))
     for name, psnr_db, good in (("a", 25.0, True), ("b", 24.0, False), ("c", 23.0, False), ("d", 24.5, True)):
         search.suggest(name)

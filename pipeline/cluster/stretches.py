@@ -1,4 +1,4 @@
-"""A training as Ray Tune sees it: a stretch per step, so that progress shows and a worker can be used again.
+"""Work done stretch by stretch, so that progress shows and another worker can take it up. Knows nothing of Ray.
 
 A checkpoint lies in the store after every stretch. A training whose worker, node or driver died goes on from there; one
 that had ended says so at once. One whose store is away holds what it has and waits, and says that it does.
@@ -12,8 +12,6 @@ from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
-
-from ray import tune
 
 from pipeline.cluster.report import Report
 from pipeline.cluster.store import Store, StoreAway
@@ -50,15 +48,18 @@ class Work(Protocol):
 W = TypeVar("W", bound=Work)
 
 
-class StoredTrainable(tune.Trainable, Generic[W]):
-    """Does a piece of work, stretch by stretch; what a stretch is, a subclass says.
+class Stretches(Generic[W]):
+    """Does a piece of work, stretch by stretch; what a stretch is, a subclass says. With `tune.Trainable` it is Ray's.
 
     Its config holds the `key` of the work, the place of the `store`, and the `study` in it.
     """
 
+    config: dict[str, Any]
+
     def setup(self, config: dict[str, Any]) -> None:
         """Take a piece of work; it is looked up in the store at the first step."""
         keep_freed_memory()
+        self.config = config
         self._store, self._key = Store(config["store"], config["study"]), str(config["key"])
         self._work: W | None = None
         self._ended: Report | None = None

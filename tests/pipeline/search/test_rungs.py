@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.cluster import trainable
+from pipeline.cluster import stretches
 from pipeline.cluster.store import Store, StoreAway
-from pipeline.search.trial.trainable import RUNGS, SearchTrainable
+from pipeline.search.trial.rungs import RUNGS, Rungs
 from tatsnet.method import training
 from tests.pipeline.search.jobs import make_job
 from tests.pipeline.search.test_trial import POINT
@@ -22,10 +22,10 @@ def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "REPORT_EVERY", 1)
 
 
-def begin(place: Path) -> SearchTrainable:
+def begin(place: Path) -> Rungs:
     """A worker that takes the trial up."""
-    made = SearchTrainable.__new__(SearchTrainable)
-    made.config = {
+    made = Rungs()
+    config = {
         "number": 0,
         "key": "key",
         "seed": 0,
@@ -34,7 +34,7 @@ def begin(place: Path) -> SearchTrainable:
         "study": "study",
         "scored": [3, 5],
     }
-    made.setup(made.config, make_job())
+    made.setup(config, make_job())
     return made
 
 
@@ -76,7 +76,7 @@ def told_of(result: dict[str, Any]) -> dict[str, Any]:
 def test_a_trial_whose_store_is_away_says_so_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rungs: int
 ) -> None:
-    monkeypatch.setattr(trainable, "PAUSE_S", 0.0)
+    monkeypatch.setattr(stretches, "PAUSE_S", 0.0)
     undisturbed = begin(tmp_path / "undisturbed")
     expected = [told_of(undisturbed.step()) for _ in range(RUNGS)]
     place, aside = tmp_path / "store", tmp_path / "aside"
@@ -98,10 +98,10 @@ def test_a_trial_whose_store_is_away_says_so_and_loses_nothing(
 def test_a_worker_gives_up_a_store_that_stays_away_so_that_another_may_try(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainable, "PAUSE_S", 0.0)
+    monkeypatch.setattr(stretches, "PAUSE_S", 0.0)
     (tmp_path / "store").write_text("no folder")
     trial = begin(tmp_path / "store")
     assert "away" in trial.step()
-    monkeypatch.setattr(trainable, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(stretches, "PATIENCE_S", 0.0)
     with pytest.raises(StoreAway, match="cannot use the store"):
         trial.step()

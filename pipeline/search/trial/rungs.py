@@ -1,4 +1,4 @@
-"""A trial as Ray Tune sees it: one rung per step."""
+"""A trial as its driver sees it: one rung per step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pipeline.cluster.report import Report
-from pipeline.cluster.trainable import StoredTrainable, train
+from pipeline.cluster.stretches import Stretches, train
 from pipeline.search.study.space import Point
 from pipeline.search.trial.trial import Job, Trial
 from tatsnet.method.training import Diverged
@@ -17,7 +17,7 @@ RUNGS = 10
 """Reports of one trial."""
 
 
-class SearchTrainable(StoredTrainable[Trial]):
+class Rungs(Stretches[Trial]):
     """Runs `Trial`.
 
     Beside what every work has, its config holds `number`, `seed`, `point`, and `scored`: the rungs at which the trial
@@ -25,7 +25,7 @@ class SearchTrainable(StoredTrainable[Trial]):
     """
 
     def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
-        """Take a trial; Tune passes the job from the object store."""
+        """Take a trial; the job only the first time."""
         if job is not None:
             self._job = job
         torch.set_num_threads(max(1, int(self._job.cpus)))
