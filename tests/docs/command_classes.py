@@ -92,13 +92,29 @@ MLFLOW_TRACKING_URI=https://... dvc repro
 RAY_ADDRESS=head:6379 RAY_AUTH_MODE=token dvc repro search
 """
     ),
+    "trains until a search is done: tests/slow/test_worker.py": ("python -m pipeline worker",),
+    "needs Postgres: tests/slow/test_box.py": (
+        "export TATSNET_STUDY=postgresql+psycopg2://driver@host/tatsnet",
+        "export TATSNET_STORE=s3://NAME/PREFIX",
+    ),
+    "needs Slurm: tests/slow/test_slurm.py": _lines(
+        """
+jid=$(sbatch --parsable --array=0-7 infra/slurm/workers.sbatch)
+sbatch --dependency=afterok:$jid --cpus-per-task=4 --wrap "dvc repro"
+sbatch infra/slurm/train.sbatch dense photos/ -o runs/dense --iterations 150000
+"""
+    ),
     "needs an S3 server: tests/slow/test_bucket.py": _lines(
         """
 python -m infra.bucket s3://NAME/PREFIX --region eu-central-1 --dry-run --policies policies
 python -m infra.bucket s3://NAME/PREFIX --region eu-central-1 --policies policies
 """
     ),
-    "needs an S3 server: tests/slow/test_dvc_remote.py": ("dvc push", "dvc pull"),
+    "needs an S3 server: tests/slow/test_dvc_remote.py": (
+        "dvc push",
+        "dvc pull",
+        "dvc pull data/clean data/train data/eval models/supernet",
+    ),
     "needs Docker; tests/infra/test_containers.py reads the files": _lines(
         """
 docker compose -f infra/mlflow/compose.yaml up -d --build

@@ -38,6 +38,7 @@ from pipeline.common.errors import UserError
 from pipeline.search.study.ledger import database
 from pipeline.search.study.lock import DatabaseLock, alone
 from tests.profiles.tiny import tiny_photos, tiny_profile
+from tests.slow.searches import FOLDER, staging, trials
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 NODES = """
@@ -285,6 +286,27 @@ def test_a_driver_whose_database_forgot_it_takes_its_study_again_or_gives_way(
             still_alone()
         still_alone()
         end_connections(url)
+
+
+def test_workers_in_folders_of_their_own_share_a_study(box: Box, prepared: Path, root: Path, tmp_path: Path) -> None:
+    """Two machines with a copy of the project each, which meet in Postgres and S3 alone; one dies."""
+    environment = box.client_environment | box.s3.environment("worker")
+    environment.pop("RAY_ADDRESS")
+    first, second = (Path(shutil.copytree(prepared, tmp_path / name / "project")) for name in ("one", "two"))
+    for place in (first, second):
+        tiny_profile(place / "params.yaml", FOLDER | {"search.trials": 3, "search.schedule.iterations": 1500})
+    with staging("worker", first, root, **environment) as one, staging("worker", second, root, **environment) as two:
+        one.until(r"trial \d  300/1500")
+        two.until(r"trial \d  150/1500")
+        one.process.kill()
+        assert two.end(300) == 0, two.told()
+        assert "3 of 3 trials done, 0 running, 0 failed" in two.told()
+        assert any("goes on from iteration" in line for line in two.lines)
+    driver = {name: value for name, value in box.client_environment.items() if name != "RAY_ADDRESS"}
+    with staging("search", second, root, **driver) as search:
+        assert search.end() == 0, search.told()
+    assert [(row["number"], row["state"]) for row in trials(second)] == [(n, "finished") for n in range(3)]
+    assert not list((second / ".state" / "search").glob("*/store/networks/*")), "all of it lies in S3"
 
 
 def end_connections(url: str) -> None:

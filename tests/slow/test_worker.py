@@ -10,7 +10,7 @@ import pytest
 from tests.profiles.tiny import tiny_profile
 from tests.slow.searches import FOLDER, TOLD, Search, kept, kill, searching, staging, trials
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def rungs(worker: Search) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ nothing had happened. Not thread-safe: one ledger, in the driver, which remember
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from pipeline.common.errors import UserError
 from pipeline.common.sqlite import sqlite_uri
@@ -30,6 +31,8 @@ from pipeline.search.study.space import Point
 
 _UNUSABLE = (SQLAlchemyError, OSError, ImportError, ValueError, TypeError, RuntimeError)
 """What opening a database raises: a driver that is missing, an address that is none, a file of another version."""
+_PAUSES_S = (0.2, 1.0)
+"""Before a database is opened again."""
 _REASON, _RECORD, _SCORES = "reason", "record", "scores"
 _STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "stopped", TrialState.FAIL: "failed"}
 
@@ -42,7 +45,7 @@ def sqlite(path: Path) -> RDBStorage:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return RDBStorage(sqlite_uri(path))
+        return _opened(sqlite_uri(path))
     except _UNUSABLE as error:
         raise UserError(
             f"the study {path} cannot be opened ({_brief(error)}): see that it may be written and the disk has room; "
@@ -57,12 +60,22 @@ def database(url: str) -> RDBStorage:
         UserError: it cannot be opened.
     """
     try:
-        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        return _opened(url, engine_kwargs={"pool_pre_ping": True})
     except _UNUSABLE as error:
         where = url.split("@")[-1].split("?")[0]  # the rest may hold a password
         raise UserError(
             f"cannot open the study's database {where} ({type(error).__name__}): see TATSNET_STUDY"
         ) from error
+
+
+def _opened(url: str, **options: Any) -> RDBStorage:
+    """The storage; tried again where another process makes the tables of a new one at the same moment."""
+    for pause_s in _PAUSES_S:
+        try:
+            return RDBStorage(url, **options)
+        except (IntegrityError, ProgrammingError, OperationalError):
+            time.sleep(pause_s)
+    return RDBStorage(url, **options)
 
 
 def _brief(error: BaseException) -> str:

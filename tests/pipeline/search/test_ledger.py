@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -28,6 +29,13 @@ SUGGESTIONS = (
     suggestion(lambda1=3e-3, lambda2=0.1, gamma=0.85),
 )
 CONFIG = search_config(space=space(), suggestions=SUGGESTIONS)
+OPEN_AT = """
+import sys, time
+from pathlib import Path
+from pipeline.search.study.ledger import sqlite
+time.sleep(max(0.0, float(sys.argv[2]) - time.time()))
+sqlite(Path(sys.argv[1]))
+"""
 
 
 def record(psnr_db: float = 25.0, flops: float = 0.1) -> dict[str, Any]:
@@ -343,3 +351,10 @@ def test_a_study_of_another_version_of_optuna_is_one_message(tmp_path: Path) -> 
         db.execute("UPDATE alembic_version SET version_num = 'v0'")
     with pytest.raises(UserError, match="cannot be opened"):
         sqlite(tmp_path / "study.db")
+
+
+def test_processes_that_open_a_new_study_at_the_same_moment_all_get_it(tmp_path: Path) -> None:
+    """Optuna makes its tables without a lock."""
+    command = [sys.executable, "-c", OPEN_AT, str(tmp_path / "study.db"), str(time.time() + 6)]
+    opening = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [(process.communicate(timeout=120)[1], process.returncode) for process in opening] == [("", 0)] * 3
