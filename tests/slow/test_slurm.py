@@ -61,23 +61,6 @@ def test_a_training_is_a_job(tmp_path: Path, root: Path) -> None:
     for seed in range(2):
         noise = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / "photos" / f"{seed}.png")
-    small = "dense photos -o out --width 8 --blocks 1 --patch 16 --batch 2 --valid 1 --iterations 20".split()  # noqa: SIM905
-        "dense",
-        "photos",
-        "-o",
-        "out",
-        "--width",
-        "8",
-        "--blocks",
-        "1",
-        "--patch",
-        "16",
-        "--batch",
-        "2",
-        "--valid",
-        "1",
-        "--iterations",
-        "20",
-    ]
-    said = submitted(tmp_path, root, str(root / "infra/slurm/train.sbatch"), *small)
+    sizes = ["--width=8", "--blocks=1", "--patch=16", "--batch=2", "--valid=1", "--iterations=20"]
+    said = submitted(tmp_path, root, str(root / "infra/slurm/train.sbatch"), "dense", "photos", "-o", "out", *sizes)
     assert (tmp_path / "out" / "network.safetensors").is_file(), said
