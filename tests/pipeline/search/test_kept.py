@@ -11,7 +11,7 @@ from pipeline.common.errors import UserError
 from pipeline.search.study.identity import searches
 from pipeline.search.study.kept import StudyKey, keep, others
 from pipeline.search.study.ledger import Ledger, sqlite
-from pipeline.search.study.opening import tell_others
+from pipeline.search.study.opening import Opened
 from tests.pipeline.search.spaces import obeys, search_config
 
 PARTS = {"seed": 0, "photos": "abc"}
@@ -61,11 +61,11 @@ def test_a_study_says_what_it_was_and_keeps_saying_it(tmp_path: Path) -> None:
 
 def test_it_is_told_before_another_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = begin(tmp_path, OLD, 3)
-    tell_others(others(NEW, tmp_path, None))
+    Opened(NEW, tmp_path).tell_others()
     said = capsys.readouterr().out
     assert f"Study {old[:8]} has the same parameters and 3 finished trials" in said
     assert "python -m pipeline keep-study" in said
-    tell_others([])
+    Opened(StudyKey.of({"seed": 1}, "new code"), tmp_path).tell_others()
     assert capsys.readouterr().out == ""
 
 
