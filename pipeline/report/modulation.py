@@ -10,7 +10,7 @@ from PIL import ImageDraw
 from pipeline.report.contact import decibels, font, level_text
 from pipeline.report.pictures import Modulation
 
-_SIDE, _GAP, _HEAD, _STRIP = 84, 6, 34, 26
+_SIDE, _GAP, _HEAD, _STRIP = 96, 6, 40, 36
 _PAPER, _INK, _MUTED = (30, 30, 32), (236, 236, 236), (176, 176, 180)
 
 
@@ -22,16 +22,16 @@ def modulation_jpeg(shown: Modulation) -> bytes:
     picture = Pillow.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(picture)
     for column, name in enumerate(columns):
-        draw.text((_left(column, width) + width / 2, _HEAD / 2), name, _INK, font(18), anchor="mm")
+        draw.text((_left(column, width) + width / 2, _HEAD / 2), name, _INK, font(28), anchor="mm")
     for row, name in enumerate(rows):
         top = _HEAD + row * (height + _STRIP)
-        draw.text((_SIDE - 8, top + height / 2), name, _MUTED, font(17), anchor="rm")
+        draw.text((_SIDE - 8, top + height / 2), name, _MUTED, font(26), anchor="rm")
         for column, image in enumerate([*shown.rows[name], *([shown.clean] if row == 0 else [])]):
             left = _left(column, width)
             picture.paste(Pillow.fromarray(image), (left, top))
             if image is not shown.clean:
                 below = decibels(image, shown.clean)
-                draw.text((left + width / 2, top + height + _STRIP / 2), below, _MUTED, font(16), anchor="mm")
+                draw.text((left + width / 2, top + height + _STRIP / 2), below, _MUTED, font(25), anchor="mm")
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=88)
     return buffer.getvalue()

@@ -19,6 +19,8 @@ from pipeline.report.theme import DASHES, LIGHT, MARKERS, Theme, rc
 Plot = Callable[[Metrics, Theme], Figure]
 
 _LONGEST = 32
+_NAMES_WIDTH = 50
+"""Letters of a point's name that the width of a plot holds."""
 
 
 def render(plot: Plot, metrics: Metrics, kind: str, theme: Theme = LIGHT) -> bytes:
@@ -55,12 +57,12 @@ def pareto(metrics: Metrics, theme: Theme) -> Figure:
                 zorder=4,
                 label=_plain(variant) if on else None,
             )
-    for trial in (t for t in trials if t.pick):
-        _name_point(axes, _plain(str(trial.pick)), (trial.flops_ratio_m27, trial.psnr_db), theme)
     _dense_line(axes, metrics.dense_valid_psnr_db, theme)
     _percent_axis(axes.xaxis, axes.set_xscale)
     axes.set_xlim(min([t.flops_ratio_m27 for t in trials], default=0.1) / 2, 1.25)
     axes.margins(y=0.14)
+    for trial in (t for t in trials if t.pick):
+        _name_point(axes, _plain(str(trial.pick)), (trial.flops_ratio_m27, trial.psnr_db), theme)
     axes.set_xlabel("FLOPs per effect at M = 27, share of dense (log scale)")
     axes.set_ylabel("PSNR, validation photos (dB)")
     if trials:
@@ -174,9 +176,11 @@ def _dense_line(axes: Any, psnr_db: float | None, theme: Theme) -> None:
 
 
 def _name_point(axes: Any, name: str, at: tuple[float, float], theme: Theme) -> None:
-    """Up and to the left of a point on the front there is no other."""
+    """Up and to the left of a point on the front there is no other; where no room is left, below it."""
+    inside = axes.transAxes.inverted().transform(axes.transData.transform(at))[0] * _NAMES_WIDTH > len(name)
+    place, side = ((-7, 7), "right") if inside else ((0, -16), "left")
     axes.annotate(
-        name, at, xytext=(-7, 7), textcoords="offset points", ha="right", color=theme.ink, fontweight="bold", zorder=6
+        name, at, xytext=place, textcoords="offset points", ha=side, color=theme.ink, fontweight="bold", zorder=6
     )
 
 

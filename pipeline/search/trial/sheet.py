@@ -27,7 +27,7 @@ def effects_sheet(restore: Restore, photo: EvalPhoto, device: torch.device) -> b
     effects = [restore_all(restore, [degraded], [task], device)[0] for task in GRID]
     levels = [sorted({task[axis] for task in GRID}) for axis in range(3)]
     height, width = (min(side, SIDE) for side in degraded.shape[:2])
-    sheet = np.zeros((3 * (height + GAP) - GAP, 10 * (width + GAP) - GAP, 3), np.uint8)
+    sheet = np.full((3 * (height + GAP) - GAP, 10 * (width + GAP) - GAP, 3), 128, np.uint8)
     places = {(0, 0): photo.clean, (1, 0): degraded}
     for task, effect in zip(GRID, effects, strict=True):
         deblur, denoise, dejpeg = (levels[axis].index(level) for axis, level in enumerate(task))
