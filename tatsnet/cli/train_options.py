@@ -12,7 +12,6 @@ SEARCH = """example:
   tatsnet train search photos/ --from runs/dense -o runs/found --lambda1 2e-3 --lambda2 2e-2 --iterations 20000"""
 FINETUNE = """example:
   tatsnet train finetune photos/ --from runs/found -o runs/tuned --iterations 10000"""
-A_DENSE = "a dense training, or `dense`, the shipped one"
 VARIANTS = ("TSNet", "TSNet-m", "TA+TSNet", "TA+TSNet-m")
 
 

@@ -260,11 +260,6 @@ def _task(values: object) -> tuple[float, ...]:
     return check_task(levels)
 
 
-def as_pattern(kept: Sequence[Sequence[int]]) -> Pattern:
-    """Nested lists of channel indices as a hashable pattern."""
-    return tuple(tuple(int(channel) for channel in point) for point in kept)
-
-
 def gather(
     network: NetworkConfig,
     shared: int,

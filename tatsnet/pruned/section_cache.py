@@ -84,7 +84,7 @@ class SectionCache(Generic[Key]):
     def _say_once(self, error: BaseException) -> None:
         if not self._said:
             self._said = True
-            _log.warning("a section could not be compiled (%r); it is tried again (said once)", error)
+            _log.warning("a section could not be compiled (%r); it is tried again (further warnings suppressed)", error)
 
     def _start(self, key: Key) -> Future[Compiled]:
         if self._pool is not None:

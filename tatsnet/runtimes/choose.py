@@ -116,7 +116,7 @@ def pick(
         except ValueError as error:
             if other not in _said:
                 _said.add(other)
-                _log.warning("%s; the next one is taken (said once)", error)
+                _log.warning("%s; the next one is taken (further warnings suppressed)", error)
     return _working(last, device, threads, precision)
 
 

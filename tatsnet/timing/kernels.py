@@ -43,9 +43,6 @@ class Load:
     def __add__(self, other: Load) -> Load:
         return Load(**{name: getattr(self, name) + getattr(other, name) for name in vars(self)})
 
-    def __mul__(self, factor: float) -> Load:
-        return Load(**{name: value * factor for name, value in vars(self).items()})
-
 
 def dense_calls(network: NetworkConfig, height: int, width: int, precision: torch.dtype) -> list[Call]:
     """The calls for an effect of the super network."""
@@ -77,19 +74,6 @@ def found_calls(
             state, task_D
         )
     return once, tuple(each)
-
-
-def dense_load(network: NetworkConfig, height: int, width: int, precision: torch.dtype) -> Load:
-    """Per effect of the super network."""
-    return total(dense_calls(network, height, width, precision))
-
-
-def found_load(parts: Parts, height: int, width: int, precision: torch.dtype, effects: int) -> Load:
-    """Per effect when `effects` are made of one image: the mean over the network's tasks."""
-    once, each = found_calls(parts, height, width, precision)
-    specific = [total(calls) for calls in each]
-    tasks = [specific[index] for _, index in parts.architecture.tasks]
-    return total(once) * (1 / effects) + sum(tasks, Load()) * (1 / len(tasks))
 
 
 def total(calls: Sequence[Call]) -> Load:

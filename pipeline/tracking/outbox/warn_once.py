@@ -16,4 +16,4 @@ class WarnOnce:
     def __call__(self, topic: str, message: str) -> None:
         if topic not in self._said:
             self._said.add(topic)
-            _log.warning("%s (said once)", message)
+            _log.warning("%s (further warnings suppressed)", message)

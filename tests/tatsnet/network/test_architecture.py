@@ -14,7 +14,6 @@ from tatsnet.network.architecture import (
     NetworkConfig,
     Pattern,
     Role,
-    as_pattern,
     canonical,
     convolutions,
     dumps,
@@ -171,9 +170,9 @@ def test_gather_keeps_each_pattern_once_in_the_order_of_the_tasks() -> None:
     ],
 )
 def test_canonical_by_hand(pattern: list[list[int]], shared: int, expected: list[list[int]]) -> None:
-    assert canonical(TINY, as_pattern(pattern), shared) == as_pattern(expected)
+    assert canonical(TINY, tuple(map(tuple, pattern)), shared) == tuple(map(tuple, expected))
 
 
 def test_canonical_twice_is_canonical_once() -> None:
-    once = canonical(TINY, as_pattern([[0, 1], [0, 2], [2], [1, 2], [2, 3], [3]]), 0)
+    once = canonical(TINY, ((0, 1), (0, 2), (2,), (1, 2), (2, 3), (3,)), 0)
     assert canonical(TINY, once, 0) == once

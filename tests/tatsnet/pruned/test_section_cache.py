@@ -109,7 +109,7 @@ def test_what_cannot_be_compiled_is_answered_at_once_and_tried_again(caplog: pyt
     until(lambda: cache.get(A) == ("compiled", A))
     assert fails.failed == 2
     assert [record.message for record in caplog.records] == [
-        "a section could not be compiled (MemoryError('just now')); it is tried again (said once)"
+        "a section could not be compiled (MemoryError('just now')); it is tried again (further warnings suppressed)"
     ]
 
 
