@@ -31,7 +31,7 @@ def network() -> Dense:
 def test_oracle_and_best_of_27_are_those_of_the_report(
     network: Dense, photos: list[EvalPhoto], oracle_only: bool
 ) -> None:
-    made = summary(measure(lambda *photo: network_scores(network, *photo, CPU, oracle_only), photos, None))
+    made = summary(measure(lambda *photo: network_scores(network, photo[0], photo[1], CPU, oracle_only), photos, None))
     with torch.inference_mode():
         oracle = oracle_quality(network.restore, photos)
     assert made["oracle_db"] == pytest.approx(oracle.psnr_db, abs=1e-4)

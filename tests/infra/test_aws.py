@@ -134,7 +134,7 @@ class TestGround:
         self, ground: dict[str, Any], cluster: dict[str, Any]
     ) -> None:
         (policy,) = ground["Resources"]["HeadRole"]["Properties"]["Policies"]
-        by_action = {}
+        by_action: dict[str, Any] = {}
         for statement in policy["PolicyDocument"]["Statement"]:
             by_action |= dict.fromkeys(_actions(statement), statement)
         assert not [action for action in by_action if "*" in action]

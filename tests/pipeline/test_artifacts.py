@@ -189,7 +189,7 @@ def test_fresh_folder_survives_a_swap_that_fails(tmp_path: Path, monkeypatch: py
             raise PermissionError(13, "Permission denied")
         rename(source, target)
 
-    monkeypatch.setattr(artifacts.os, "rename", fail_on_new)
+    monkeypatch.setattr("os.rename", fail_on_new)
     with pytest.raises(UserError, match="cannot write"), fresh_folder(path):
         pass
     assert everything(tmp_path) == {"folder": None, "folder/a": b"1"}

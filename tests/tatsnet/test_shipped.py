@@ -16,8 +16,8 @@ from tatsnet.network.tasks import AXES
 from tatsnet.photos.files import read_photo, to_uint8
 from tatsnet.quality.metrics import psnr
 from tatsnet.restorer import Restorer
-from tatsnet.shipped import DEFAULT, dense_parts, shipped, summary
-from tatsnet.train.run import SHIPPED_DENSE, dense_network
+from tatsnet.shipped import DEFAULT, SHIPPED_DENSE, dense_parts, shipped, summary
+from tatsnet.train.run import dense_network
 
 MOST_BYTES = 2 * 2**20
 CROP = np.s_[30:126, 150:246]

@@ -10,7 +10,6 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from infra.bucket import bringing
 from infra.bucket.bringing import Outcome, State, bring, exists, make
 from infra.bucket.place import Place
 from infra.bucket.settings import NAMES, Encryption, Lifecycle, PublicAccess, Setting, TlsOnly, Versioning, all_settings
@@ -121,7 +120,7 @@ class TestEachSetting:
     def test_is_missing_where_the_server_does_not_keep_it(
         self, client: Any, stub: Stubber, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(bringing.time, "sleep", lambda seconds: None)
+        monkeypatch.setattr("time.sleep", lambda seconds: None)
         nothing_set(stub, name)
         stub.add_response(WRITES[name][0], {})
         for _ in range(4):

@@ -408,7 +408,7 @@ def test_a_study_that_is_away_puts_the_trials_down(ledger: Ledger, witness: Witn
 def test_an_end_without_a_network_leaves_no_checkpoint(ledger: Ledger, witness: Witness, end: str) -> None:
     search = searcher(ledger, witness, stopping=Stopping(rungs=(0.3,), keep=0.5))
     store = Store("memory://store", "study")
-    keys = {}
+    keys: dict[str, str] = {}
     for name in "ab":
         config = search.suggest(name)
         assert isinstance(config, dict)

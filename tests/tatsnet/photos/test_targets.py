@@ -12,7 +12,6 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from tatsnet.photos import targets
 from tatsnet.photos.files import Photo, PhotoError, check_output, check_space, read_photo, write_photo
 
 SMALL = Photo(rgb_HWC=np.full((3, 4, 3), 0.5, np.float32))
@@ -134,7 +133,7 @@ def test_too_little_space_is_told_before_the_work(
     free: int, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = SimpleNamespace(free=free)
-    monkeypatch.setattr(targets.shutil, "disk_usage", lambda _: usage)  # a full disk cannot be had for the asking
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)  # a full disk cannot be had for the asking
     large = wide(3000, 2000)
     targets_ = [tmp_path / f"{number}.tif" for number in range(3)]
     if fits:
@@ -148,5 +147,5 @@ def test_a_file_system_that_does_not_say_how_much_is_free(tmp_path: Path, monkey
     def fail(_: Path) -> NoReturn:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(targets.shutil, "disk_usage", fail)
+    monkeypatch.setattr("shutil.disk_usage", fail)
     check_space([tmp_path / "a.tif"], wide(3000, 2000))

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tatsnet.cli.main import GPU_RUNTIMES, RUNTIMES
+from tatsnet.cli.main import GPU_RUNTIMES
+from tatsnet.cli.photo_options import RUNTIMES
 from tatsnet.pruned.extraction import extract
 from tatsnet.restorer import Restorer
 from tatsnet.runtimes import choose
