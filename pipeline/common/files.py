@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.common.errors import UserError
+from tatsnet.system.replacing import write_atomically
 
 MANIFEST = "manifest.json"
 MOST_JSON = 2**30
@@ -76,31 +77,14 @@ def writing(path: Path, advice: Mapping[int, str] = _FULL | _REFUSED) -> Iterato
 
 def sha256_file(path: Path) -> str:
     """Lower-case hexadecimal sha256 of a file's bytes."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that it holds all of `data` or what it held before; missing parent folders are made.
-
-    Raises:
-        UserError: the disk is full, read-only, or there is no permission.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    """`write_atomically`, whose errors become a UserError: the disk is full, read-only, or there is no permission."""
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_atomically(path, data)
 
 
 def atomic_write_text(path: Path, text: str) -> None:

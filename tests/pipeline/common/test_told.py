@@ -69,6 +69,7 @@ COMMANDS: dict[str, Command] = {
     "told": lambda work: told("", work),
     "a stage": stage,
     "pipeline plan": patched(pipeline_main, "_plan", lambda: pipeline_main.main(["plan"])),
+    "pipeline worker": patched(pipeline_main, "_worker", lambda: pipeline_main.main(["worker"])),
     "pipeline warm-start": patched(pipeline_main, "_warm_start", lambda: pipeline_main.main(["warm-start", "x.json"])),
     "pipeline pick": patched(pipeline_main, "_pick", lambda: pipeline_main.main(["pick", "3"])),
     "pipeline promote": patched(pipeline_main, "_promote", lambda: pipeline_main.main(["promote", "a/1", "b"])),
