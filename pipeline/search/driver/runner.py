@@ -120,4 +120,4 @@ def _tune(config: SearchConfig, job: Job, searcher: LedgerSearcher, state: Path)
 def tuner_of(trainable: Any, searcher: LedgerSearcher, resources: Resources, state: Path) -> tune.Tuner:
     """Tune with the trials that the searcher gives, and judges."""
     watch = Watch(searcher.ends_for, idle("search  no trial", resources))
-    return make_tuner(trainable, resources, state, Judged(searcher, watch), watch, searcher=searcher)
+    return make_tuner(trainable, resources, state, Judged(searcher, watch), watch, "search  trial", searcher=searcher)

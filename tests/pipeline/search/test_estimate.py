@@ -127,3 +127,14 @@ def test_a_trial_that_takes_its_time_does_not_make_it_run_backwards() -> None:
         said.append(estimate.left_s() or 0.0)
     assert said == sorted(said, reverse=True)
     assert said[-1] == 0
+
+
+def test_early_stopping_saves_what_stopped_trials_were_not_trained() -> None:
+    estimate = Estimate(4, 100)
+    assert estimate.saved == 0
+    for number, iterations in enumerate((100, 30)):
+        estimate.started(number)
+        estimate.ended(number, iterations, counts=True)
+    estimate.started(2)
+    estimate.ended(2, 10, counts=False)
+    assert estimate.saved == pytest.approx(0.35)
