@@ -15,6 +15,7 @@ from ray.exceptions import AuthenticationError
 
 import pipeline
 import tatsnet
+from pipeline.cluster.nodes import check_nodes
 from pipeline.cluster.ray_auth import cluster_address
 from pipeline.common.errors import UserError
 from pipeline.common.private_folder import PrivateFolder
@@ -50,7 +51,7 @@ def connect(resources: Resources) -> Callable[[], None]:
     """Join the cluster that RAY_ADDRESS names, or start one here with the dashboard off; returns what ends it.
 
     Raises:
-        UserError: no cluster answers there, or one trial needs more than this machine has.
+        UserError: no cluster answers there, a node of it lacks packages, or one trial needs more than this machine has.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -92,6 +93,12 @@ def connect(resources: Resources) -> Callable[[], None]:
         if private:
             private.remove()
 
+    if address:
+        try:
+            check_nodes()
+        except UserError:
+            end()
+            raise
     have = ray.cluster_resources()
     need = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
     for kind, amount in need.items():

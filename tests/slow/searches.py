@@ -161,7 +161,7 @@ class Cluster:
         """The first node."""
         return self.nodes[0]
 
-    def add(self, cpus: int) -> subprocess.Popen[bytes]:
+    def add(self, cpus: int, **environment: str) -> subprocess.Popen[bytes]:
         """Another node; the first is the head."""
         if self.nodes:
             options = [f"--address={self.address}"]
@@ -175,7 +175,7 @@ class Cluster:
                     *("start", "--block", "--disable-usage-stats"),
                     *("--node-ip-address=127.0.0.1", f"--num-cpus={cpus}", *options),
                 ],
-                env=os.environ | self._environment,
+                env=os.environ | self._environment | environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

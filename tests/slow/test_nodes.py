@@ -74,3 +74,18 @@ def test_a_bound_on_time_holds_where_no_node_has_room(project: Path, root: Path)
         assert search.end() == 2, search.told()
         assert any("trial 0 suspended: search.limits.hours" in line for line in search.lines)
         assert "before any trial finished" in search.errors()
+
+
+@pytest.mark.long
+def test_a_node_that_lacks_a_package_is_told_at_the_start(project: Path, root: Path, tmp_path: Path) -> None:
+    tiny_profile(project / "params.yaml", FOLDER)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "safetensors.py").write_text("raise ImportError('no safetensors here')")
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with ray_cluster(project, token, head_cpus=0) as cluster:
+        cluster.add(cpus=1, PYTHONPATH=str(tmp_path / "broken"))
+        with searching(project, root, RAY_ADDRESS=cluster.address, **token) as search:
+            assert search.end() == 2, search.told()
+            assert "cannot train (ImportError: no safetensors here): install there" in search.errors()
+            assert "Traceback" not in search.errors()
+            assert not any("starts" in line for line in search.lines)
