@@ -171,8 +171,11 @@ def sent(tracker: MlflowTracker) -> bool:
     return tracker._delivery.flush(120, 60) == 0
 
 
-def require_all(tracker: MlflowTracker, project: Path, steps: int) -> None:
-    """Every point of every run is there once, in order, in one run per key."""
+def require_all(project: Path, said: dict[str, Any]) -> None:
+    """The stage hardly waited; once all is sent, every point is there once, in order, in one run per key."""
+    assert said["waited"] < 10
+    tracker, steps = open_tracker("spool", project), said["steps"]
+    assert sent(tracker)
     client = tracker._client
     (search,) = tracker.find({"stage": "search"})
     assert (search.tags[KEY], search.status) == ("search.study", "FINISHED")
@@ -206,10 +209,7 @@ def test_a_killed_server_that_is_started_again(server: Server, project: Path, ro
         server.start()
         time.sleep(3)
         said = told(process, project)
-    assert said["waited"] < 10
-    tracker = open_tracker("spool", project)
-    assert sent(tracker)
-    require_all(tracker, project, said["steps"])
+    require_all(project, said)
 
 
 @pytest.mark.parametrize("limit_s", ["2", "20"], ids=["requests are given up", "a request outlasts it"])
@@ -223,10 +223,7 @@ def test_a_hung_server_that_goes_on(
         server.signal(signal.SIGCONT)
         time.sleep(3)
         said = told(process, project)
-    assert said["waited"] < 10
-    tracker = open_tracker("spool", project)
-    assert sent(tracker)
-    require_all(tracker, project, said["steps"])
+    require_all(project, said)
 
 
 def test_a_server_whose_disk_is_full_for_a_while(server: Server, project: Path, root: Path, tmp_path: Path) -> None:
@@ -241,10 +238,7 @@ def test_a_server_whose_disk_is_full_for_a_while(server: Server, project: Path, 
         server.kill()
         server.start()
         said = told(process, project)
-    assert said["waited"] < 10
-    tracker = open_tracker("spool", project)
-    assert sent(tracker)
-    require_all(tracker, project, said["steps"])
+    require_all(project, said)
 
 
 def test_a_default_store_that_is_locked_for_longer_than_mlflow_waits(project: Path, root: Path) -> None:
@@ -257,10 +251,7 @@ def test_a_default_store_that_is_locked_for_longer_than_mlflow_waits(project: Pa
     warned = (project / "err.txt").read_text()
     assert warned.count("the tracker cannot be reached") == 1
     assert "Traceback" not in warned
-    assert said["waited"] < 10
-    tracker = open_tracker("spool", project)
-    assert sent(tracker)
-    require_all(tracker, project, said["steps"])
+    require_all(project, said)
 
 
 def test_a_server_that_hangs_until_the_stage_has_ended(server: Server, project: Path, root: Path) -> None:
@@ -269,13 +260,10 @@ def test_a_server_that_hangs_until_the_stage_has_ended(server: Server, project: 
         time.sleep(2)
         said = told(process, project)
     warned = (project / "err.txt").read_text()
-    assert said["waited"] < 10
     assert "records for the tracker wait in" in warned
     assert last_run_id(project, "search")
     server.signal(signal.SIGCONT)
-    tracker = open_tracker("spool", project)
-    assert sent(tracker)
-    require_all(tracker, project, said["steps"])
+    require_all(project, said)
 
 
 def test_a_stage_that_is_killed_while_the_server_is_away(server: Server, project: Path, root: Path) -> None:
