@@ -22,8 +22,8 @@ from pipeline.tracking.mlflow_tracker import MlflowTracker
 from pipeline.tracking.moving import follow_move
 from pipeline.tracking.outbox.mlflow_writer import Sender, is_refusal
 from pipeline.tracking.outbox.outbox import Delivery
-from pipeline.tracking.outbox.sender_thread import Courier
-from pipeline.tracking.outbox.store import Spool, spool_folder
+from pipeline.tracking.outbox.sender_thread import SenderThread
+from pipeline.tracking.outbox.store import RecordQueue, queue_folder
 from pipeline.tracking.outbox.warn_once import WarnOnce
 from pipeline.tracking.place import ARTIFACTS, absolute, store_file
 
@@ -101,7 +101,7 @@ def open_tracker(experiment: str, root: Path) -> MlflowTracker:
             if uri == sqlite_uri(store_file(root)):
                 follow_move(store_file(root), artifacts)
             client, experiment_id = _connect(uri, experiment, artifacts.as_uri() if uri.startswith("sqlite") else None)
-    return MlflowTracker(client, uri, experiment_id, make_delivery(client, spool_folder(root, uri)))
+    return MlflowTracker(client, uri, experiment_id, make_delivery(client, queue_folder(root, uri)))
 
 
 def make_delivery(client: MlflowClient, folder: Path) -> Delivery:
@@ -114,13 +114,13 @@ def make_delivery(client: MlflowClient, folder: Path) -> Delivery:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / "opening.lock"):
-            spool = Spool(folder, warn)
+            queue = RecordQueue(folder, warn)
     except (OSError, sqlite3.Error) as error:
         raise UserError(
             f"records for the tracker cannot be kept in {folder} ({error}): free some space, or make it writable"
         ) from error
-    sender = Sender(client, spool)
-    return Delivery(spool, Courier(spool, sender, is_refusal, sender.ask, warn), warn)
+    sender = Sender(client, queue)
+    return Delivery(queue, SenderThread(queue, sender, is_refusal, sender.ask, warn), warn)
 
 
 def _connect(uri: str, experiment: str, artifacts: str | None) -> tuple[MlflowClient, str]:

@@ -17,7 +17,7 @@ from pipeline.tracking.api import Run, Status, Tracker
 from pipeline.tracking.facts import run_facts
 from pipeline.tracking.keys import DATASET, REASON, UPSTREAM
 from pipeline.tracking.outbox.records import is_local
-from pipeline.tracking.outbox.store import known_run, spool_folder
+from pipeline.tracking.outbox.store import known_run, queue_folder
 from pipeline.tracking.place import portable
 
 _REASON_LENGTH = 1000
@@ -51,7 +51,7 @@ def last_run_id(root: Path, stage: str) -> str | None:
         return None
     if not isinstance(run_id, str) or not run_id:
         return None
-    return (is_local(run_id) and known_run(spool_folder(root, str(uri)), run_id)) or run_id
+    return (is_local(run_id) and known_run(queue_folder(root, str(uri)), run_id)) or run_id
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from pipeline.tracking.keys import TRIAL_STAGE
 from pipeline.tracking.mlflow_tracker import MlflowTracker
 from pipeline.tracking.opening import make_delivery
 from pipeline.tracking.outbox.records import is_local, local_id
-from pipeline.tracking.outbox.store import Spool, spool_folder
+from pipeline.tracking.outbox.store import RecordQueue, queue_folder
 from pipeline.tracking.view import OFF_FRONT, ON_FRONT
 
 STAGES = ("download", "degrade", "pretrain", "search", "select", "finetune", "extract", "benchmark")
@@ -251,7 +251,7 @@ class TestStage:
         state = {"run_id": local, "tracking_uri": "http://127.0.0.1:1"}
         (tmp_path / ".state" / "runs" / "search.json").write_text(json.dumps(state))
         assert last_run_id(tmp_path, "search") == local
-        Spool(spool_folder(tmp_path, state["tracking_uri"])).know(local, "abc")
+        RecordQueue(queue_folder(tmp_path, state["tracking_uri"])).know(local, "abc")
         assert last_run_id(tmp_path, "search") == "abc"
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"run_id": 3}'])
@@ -326,7 +326,7 @@ class TestDeadServer:
 
         monkeypatch.setattr("pipeline.tracking.outbox.outbox._CLOSING_S", 1.0)
         client = MlflowClient(dead_uri)
-        orphan = MlflowTracker(client, dead_uri, "1", make_delivery(client, tmp_path / "spool"))
+        orphan = MlflowTracker(client, dead_uri, "1", make_delivery(client, tmp_path / "queue"))
         begun = time.monotonic()
         run = orphan.start("r", stage="s")
         for step in range(1000):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.tracking.keys import CHANGED, KEY
 from pipeline.tracking.outbox.records import Record, is_local, with_run_ids
-from pipeline.tracking.outbox.store import Spool
+from pipeline.tracking.outbox.store import RecordQueue
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -52,11 +52,11 @@ def _status(error: Exception) -> int | None:
 class Sender:
     """Calls the client method that a kind of record stands for; raises what the client raises.
 
-    A run is looked for by its key before it is made, and its id is told to the spool.
+    A run is looked for by its key before it is made, and its id is told to the queue.
     """
 
-    def __init__(self, client: MlflowClient, spool: Spool) -> None:
-        self._client, self._spool = client, spool
+    def __init__(self, client: MlflowClient, queue: RecordQueue) -> None:
+        self._client, self._queue = client, queue
         self._write: Mapping[str, Callable[[str, Record], None]] = {
             "start": self._start,
             "params": self._params,
@@ -70,7 +70,7 @@ class Sender:
     def __call__(self, records: Sequence[Record]) -> None:
         """Write one record, or several with the metrics of one run."""
         target = records[0].target
-        run_id = (is_local(target) and self._spool.run_of(target)) or target
+        run_id = (is_local(target) and self._queue.run_of(target)) or target
         if records[0].kind == "metrics":
             self._metrics(run_id, records)
             return
@@ -96,9 +96,9 @@ class Sender:
                 run_id = created.info.run_id
         except Exception as error:
             if is_refusal(error):
-                self._spool.know(record.target, record.target)
+                self._queue.know(record.target, record.target)
             raise
-        self._spool.know(record.target, run_id)
+        self._queue.know(record.target, run_id)
 
     def _metrics(self, run_id: str, records: Sequence[Record]) -> None:
         from mlflow.entities import Metric
@@ -140,7 +140,7 @@ class Sender:
             self._client.log_batch(run_id, tags=[RunTag(name, value) for name, value in batch])
 
     def _artifact(self, run_id: str, record: Record) -> None:
-        copy, name = self._spool.copies / record.payload["copy"], record.payload["file"]
+        copy, name = self._queue.copies / record.payload["copy"], record.payload["file"]
         path = copy / name if name else copy
         if not path.exists():
             raise CopyGone(f"{path} is missing")
@@ -158,7 +158,7 @@ class Sender:
             self._client.set_experiment_tag(experiment_id, name, value)
 
     def _named(self, values: Mapping[str, str]) -> dict[str, str]:
-        named: dict[str, str] = with_run_ids(values, self._spool.run_of)
+        named: dict[str, str] = with_run_ids(values, self._queue.run_of)
         return named
 
 

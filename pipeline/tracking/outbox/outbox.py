@@ -16,8 +16,8 @@ from typing import TypeVar
 from pipeline.common.progress import count
 from pipeline.tracking.outbox.artifact_copies import keep_copy
 from pipeline.tracking.outbox.records import Record, is_local, now_ms
-from pipeline.tracking.outbox.sender_thread import Courier
-from pipeline.tracking.outbox.store import Spool
+from pipeline.tracking.outbox.sender_thread import SenderThread
+from pipeline.tracking.outbox.store import RecordQueue
 from pipeline.tracking.outbox.warn_once import WarnOnce
 
 _log = logging.getLogger(__name__)
@@ -29,38 +29,38 @@ T = TypeVar("T")
 
 
 class Delivery:
-    """Takes records into a spool, from which a courier sends them.
+    """Takes records into a queue, from which a thread sends them.
 
     Waiting happens in three places only, and while the tracker is away it is short: for the id of a run (1.5 seconds in
     all), before something is read (`flush`), and at the end (`close`, 6 seconds in all).
     """
 
-    def __init__(self, spool: Spool, courier: Courier, warn: WarnOnce) -> None:
-        self._spool, self._courier, self._warn = spool, courier, warn
+    def __init__(self, queue: RecordQueue, sender_thread: SenderThread, warn: WarnOnce) -> None:
+        self._queue, self._sender_thread, self._warn = queue, sender_thread, warn
         self._id_left_s, self._closing_left_s = _ID_S, _CLOSING_S
         self._told = 0
         atexit.register(_end, weakref.ref(self))
-        courier.wake()
+        sender_thread.wake()
 
     @property
     def away(self) -> bool:
         """Whether the tracker did not answer when it was last tried."""
-        return self._courier.away
+        return self._sender_thread.away
 
     @property
     def lost(self) -> int:
         """How many records are gone if the process ends now."""
-        return self._spool.lost + self._spool.unwritten()
+        return self._queue.lost + self._queue.unwritten()
 
     def put(self, record: Record) -> None:
         """Take a record."""
-        self._spool.append(record)
-        self._courier.wake()
+        self._queue.append(record)
+        self._sender_thread.wake()
 
     def put_file(self, run_id: str, path: Path, folder: str) -> None:
         """Take a copy of a file, or of what a folder holds, as an artifact; one that is too large is warned about."""
         try:
-            copy = keep_copy(path, self._spool.copies)
+            copy = keep_copy(path, self._queue.copies)
         except (OSError, ValueError) as error:
             _log.warning("an artifact is not recorded: %s", error)
             return
@@ -87,8 +87,8 @@ class Delivery:
         try:
             return self._flush(limit_s, stall_s)
         except sqlite3.Error as error:
-            self._warn("spool", f"the records that wait in {self._spool.folder} cannot be read: {error}")
-            return self._spool.unwritten()
+            self._warn("queue", f"the records that wait in {self._queue.folder} cannot be read: {error}")
+            return self._queue.unwritten()
 
     def close(self) -> None:
         """Wait a little for what is not sent, and say what is left; records are still taken."""
@@ -96,28 +96,28 @@ class Delivery:
         left = self.flush(self._closing_left_s, self._closing_left_s)
         if left:
             self._closing_left_s = max(0.0, self._closing_left_s - (time.monotonic() - begun))
-        unwritten = self._spool.unwritten()
+        unwritten = self._queue.unwritten()
         if left > unwritten and left != self._told:
             waits = f"{count(left - unwritten, 'record')} for the tracker {'wait' if left - unwritten > 1 else 'waits'}"
-            kept = f"{waits} in {self._spool.folder}"
+            kept = f"{waits} in {self._queue.folder}"
             _log.warning("%s; the next stage, or `python -m pipeline ui`, sends what waits", kept)
         self._told = left
 
     def _known(self, run_id: str) -> str | None:
         try:
-            return self._spool.run_of(run_id)
+            return self._queue.run_of(run_id)
         except sqlite3.Error:
             return None
 
     def _flush(self, limit_s: float, stall_s: float) -> int:
-        mark = self._spool.newest()
-        left = self._spool.waiting(mark)
+        mark = self._queue.newest()
+        left = self._queue.waiting(mark)
         now = begun = moved = time.monotonic()
         if left:
-            self._courier.hurry()
+            self._sender_thread.hurry()
         while left and now - begun < limit_s and now - moved < stall_s:
             time.sleep(_POLL_S)
-            before, left, now = left, self._spool.waiting(mark), time.monotonic()
+            before, left, now = left, self._queue.waiting(mark), time.monotonic()
             if left < before:
                 moved = now
         return left

@@ -11,18 +11,18 @@ from pathlib import Path
 
 
 @dataclass(kw_only=True)
-class Turn:
+class SendLock:
     """The right to send; `doubtful` while a record may have arrived, or may still arrive, though nobody was told."""
 
     doubtful: bool
 
 
 @contextmanager
-def turn_to_send(path: Path) -> Iterator[Turn | None]:
+def hold_send_lock(path: Path) -> Iterator[SendLock | None]:
     """Hold the lock file `path`; None if somebody else holds it.
 
-    The file is not empty while somebody sends, and stays so after a kill: then the next turn is doubtful at first. It
-    stays so too if the holder leaves the turn doubtful.
+    The file is not empty while somebody sends, and stays so after a kill: then the next holder is in doubt at first. It
+    stays so too if the holder leaves it doubtful.
     """
     with path.open("a+b", buffering=0) as file:
         try:
@@ -30,13 +30,13 @@ def turn_to_send(path: Path) -> Iterator[Turn | None]:
         except BlockingIOError:
             yield None
             return
-        turn = Turn(doubtful=os.fstat(file.fileno()).st_size > 0)
+        held = SendLock(doubtful=os.fstat(file.fileno()).st_size > 0)
         with suppress(OSError):
             file.truncate(0)
             file.write(b"sending\n")
         try:
-            yield turn
-            if not turn.doubtful:
+            yield held
+            if not held.doubtful:
                 file.truncate(0)
         finally:  # by name: a child process that was forked meanwhile keeps the file open
             fcntl.flock(file, fcntl.LOCK_UN)

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from pipeline.tracking.outbox.records import Record
-from pipeline.tracking.outbox.send_lock import Turn, turn_to_send
-from pipeline.tracking.outbox.store import Spool, Waiting
+from pipeline.tracking.outbox.send_lock import SendLock, hold_send_lock
+from pipeline.tracking.outbox.store import RecordQueue, Waiting
 from pipeline.tracking.outbox.warn_once import WarnOnce
 
 _LONGEST_PAUSE_S = 10.0
@@ -22,11 +22,11 @@ _FILES = ("artifact", "text")
 Send = Callable[[Sequence[Record]], None]
 
 
-class Courier:
-    """Sends what waits in a spool, in a daemon thread that ends when nothing is left and begins again when woken.
+class SenderThread:
+    """Sends what waits in a queue, in a daemon thread that ends when nothing is left and begins again when woken.
 
     A record stays at the head of the queue until the tracker has taken it or refused it. When the tracker does not
-    answer, the record may still have arrived, or wait in a hung server; so the courier sends nothing more until a
+    answer, the record may still have arrived, or wait in a hung server; so it sends nothing more until a
     question is answered, lets what was under way arrive, and only then sends the record again. Files may go to a bucket
     that is away by itself: they keep their order among each other, and let all other records pass meanwhile.
 
@@ -42,7 +42,7 @@ class Courier:
 
     def __init__(
         self,
-        spool: Spool,
+        queue: RecordQueue,
         send: Send,
         refused: Callable[[Exception], bool],
         ask: Callable[[], None],
@@ -52,7 +52,7 @@ class Courier:
         hold_s: float = 10.0,
     ) -> None:
         self.away = False
-        self._spool, self._send, self._refused, self._ask, self._warn = spool, send, refused, ask, warn
+        self._queue, self._send, self._refused, self._ask, self._warn = queue, send, refused, ask, warn
         self._first_pause_s = self._pause_s = pause_s
         self._settle_s, self._hold_s = settle_s, hold_s
         self._news, self._hurry = threading.Event(), threading.Event()
@@ -79,15 +79,15 @@ class Courier:
     def _work(self) -> None:
         while self._more():
             try:
-                with turn_to_send(self._spool.folder / "sending.lock") as turn:
-                    if turn:
-                        self._drain(turn)
-                if not turn:
+                with hold_send_lock(self._queue.folder / "sending.lock") as lock:
+                    if lock:
+                        self._drain(lock)
+                if not lock:
                     time.sleep(_OTHERS_TURN_S)
                 elif self._held():
                     self._pause(_LINGER_S)
             except (sqlite3.Error, OSError) as error:
-                self._warn("spool", f"the records that wait in {self._spool.folder} cannot be read: {error}")
+                self._warn("queue", f"the records that wait in {self._queue.folder} cannot be read: {error}")
                 time.sleep(_LINGER_S)
 
     def _more(self) -> bool:
@@ -102,20 +102,20 @@ class Courier:
 
     def _waits(self) -> bool:
         try:
-            return self._spool.waiting() > 0
+            return self._queue.waiting() > 0
         except sqlite3.Error:
-            return self._spool.folder.exists()
+            return self._queue.folder.exists()
 
-    def _drain(self, turn: Turn) -> None:
-        while batch := self._spool.batch(self._most(), _FILES if self._held() else ()):
+    def _drain(self, lock: SendLock) -> None:
+        while batch := self._queue.batch(self._most(), _FILES if self._held() else ()):
             try:
-                if turn.doubtful:
-                    self._settle(turn)
+                if lock.doubtful:
+                    self._settle(lock)
                     continue
                 self._send([waiting.record for waiting in batch])
             except Exception as error:
-                if turn.doubtful or not self._refused(error):
-                    self._miss(turn, batch[0].record, error)
+                if lock.doubtful or not self._refused(error):
+                    self._miss(lock, batch[0].record, error)
                     continue
                 if len(batch) > 1:
                     self._one_by_one_up_to = batch[-1].number
@@ -129,25 +129,25 @@ class Courier:
     def _held(self) -> bool:
         return time.monotonic() < self._files_held_until
 
-    def _settle(self, turn: Turn) -> None:
+    def _settle(self, lock: SendLock) -> None:
         self._ask()
         time.sleep(self._settle_s)
-        turn.doubtful = self.away = False
+        lock.doubtful = self.away = False
         if self._file_error:
             self._say_away("the tracker's place for files", self._file_error)
             self._file_error = None
             self._files_held_until = time.monotonic() + self._hold_s
 
-    def _miss(self, turn: Turn, record: Record, error: Exception) -> None:
-        self._file_error = error if record.kind in _FILES and not turn.doubtful else None
+    def _miss(self, lock: SendLock, record: Record, error: Exception) -> None:
+        self._file_error = error if record.kind in _FILES and not lock.doubtful else None
         if not self._file_error:
             self._say_away("the tracker", error)
-        turn.doubtful = self.away = True
+        lock.doubtful = self.away = True
         self._pause(self._pause_s)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
 
     def _say_away(self, what: str, error: Exception) -> None:
-        kept = f"the work goes on and its records wait in {self._spool.folder}"
+        kept = f"the work goes on and its records wait in {self._queue.folder}"
         self._warn(f"{what} is away", f"{what} cannot be reached; {kept}: {_brief(error)}")
 
     def _pause(self, seconds: float) -> None:
@@ -158,7 +158,7 @@ class Courier:
         self._warn(f"refused {record.kind}", f"the tracker refused {record.kind} of {record.target}: {_brief(error)}")
 
     def _arrived(self, batch: Sequence[Waiting]) -> None:
-        self._spool.done(batch)
+        self._queue.done(batch)
         if self._one_by_one_up_to and batch[-1].number >= self._one_by_one_up_to:
             self._one_by_one_up_to = 0
         self.away, self._pause_s = False, self._first_pause_s

@@ -44,7 +44,7 @@ class Waiting:
     record: Record
 
 
-def spool_folder(root: Path, uri: str) -> Path:
+def queue_folder(root: Path, uri: str) -> Path:
     """Where the records of the project `root` for one tracker wait, whoever signs in there."""
     folder = home(root) / STATE / "spool"
     place = folder / _hash(portable(root, uri))
@@ -60,11 +60,11 @@ def _hash(uri: str) -> str:
     return hashlib.sha256(address.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-class Spool:
+class RecordQueue:
     """A queue of records in a folder, first in, first out, and the tracker's ids of runs begun under a local name.
 
-    Several threads and processes may add at a time; one of them sends (`turn_to_send`). While the disk is full, records
-    stay in memory, up to 10 000 of them, and are written when there is room.
+    Several threads and processes may add at a time; one of them sends (`hold_send_lock`). While the disk is full,
+    records stay in memory, up to 10 000 of them, and are written when there is room.
 
     Raises:
         OSError: the folder cannot be made.
@@ -205,7 +205,7 @@ class Spool:
 
 
 def known_run(folder: Path, local: str) -> str | None:
-    """`Spool.run_of`, read from the folder of a spool that need not be open, or even there."""
+    """`RecordQueue.run_of`, read from the folder of a queue that need not be open, or even there."""
     try:
         with closing(sqlite3.connect(f"{(folder / _FILE).as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)) as db:
             row = db.execute(_RUN, (local,)).fetchone()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.tracking import tracking_uri
-from pipeline.tracking.outbox.store import spool_folder
+from pipeline.tracking.outbox.store import queue_folder
 from pipeline.tracking.place import absolute, portable
 
 COPY = Path(".dvc/tmp/exps/tmp12345")
@@ -40,11 +40,11 @@ def test_the_records_of_a_renamed_project_are_still_waiting_for_its_own_store(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     before, after = tmp_path / "before", tmp_path / name
     before.mkdir()
-    spool_folder(before, tracking_uri(before)).mkdir(parents=True)
+    queue_folder(before, tracking_uri(before)).mkdir(parents=True)
     kept = portable(before, tracking_uri(before))
     before.rename(after)
-    assert spool_folder(after, tracking_uri(after)).is_dir()
-    assert spool_folder(after, kept) == spool_folder(after, tracking_uri(after))
+    assert queue_folder(after, tracking_uri(after)).is_dir()
+    assert queue_folder(after, kept) == queue_folder(after, tracking_uri(after))
 
 
 def test_records_that_an_earlier_version_kept_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,9 +54,9 @@ def test_records_that_an_earlier_version_kept_are_found(tmp_path: Path, monkeypa
     old = hashlib.sha256(f"sqlite:///{tmp_path}/mlflow.db".encode()).hexdigest()[:16]
     (tmp_path / ".state" / "spool" / old).mkdir(parents=True)
     (tmp_path / ".state" / "spool" / old / "spool.db").touch()
-    assert (spool_folder(tmp_path, tracking_uri(tmp_path)) / "spool.db").is_file()
+    assert (queue_folder(tmp_path, tracking_uri(tmp_path)) / "spool.db").is_file()
 
 
 def test_stores_apart_have_queues_apart(tmp_path: Path) -> None:
     uris = ["sqlite:////srv/a.db", "sqlite:////srv/b.db", "http://127.0.0.1:1", f"sqlite:///{tmp_path}/mlflow.db"]
-    assert len({spool_folder(tmp_path, uri) for uri in uris}) == len(uris)
+    assert len({queue_folder(tmp_path, uri) for uri in uris}) == len(uris)

@@ -25,7 +25,7 @@ import pytest
 from pipeline.tracking import last_run_id, open_tracker
 from pipeline.tracking.keys import KEY, TRIAL_STAGE
 from pipeline.tracking.mlflow_tracker import MlflowTracker
-from pipeline.tracking.outbox.store import Spool, spool_folder
+from pipeline.tracking.outbox.store import RecordQueue, queue_folder
 from tests.profiles.tiny import tiny_profile
 from tests.slow.searches import FOLDER, TOLD, searching, trials
 
@@ -47,7 +47,7 @@ def timed(call, *args, **more):
     waits.append(time.monotonic() - began)
     return value
 
-tracker = open_tracker("spool", root)
+tracker = open_tracker("queue", root)
 with stage_run(tracker, "search", {"a": {"b": 1}}, root=root, key="search.study") as run:
     step = 0
     while not (root / "enough").exists():
@@ -174,7 +174,7 @@ def sent(tracker: MlflowTracker) -> bool:
 def require_all(project: Path, said: dict[str, Any]) -> None:
     """The stage hardly waited; once all is sent, every point is there once, in order, in one run per key."""
     assert said["waited"] < 10
-    tracker, steps = open_tracker("spool", project), said["steps"]
+    tracker, steps = open_tracker("queue", project), said["steps"]
     assert sent(tracker)
     client = tracker._client
     (search,) = tracker.find({"stage": "search"})
@@ -230,9 +230,9 @@ def test_a_server_whose_disk_is_full_for_a_while(server: Server, project: Path, 
     server.kill()
     server.start(largest=(tmp_path / "server.db").stat().st_size)
     with stage(project, root, server) as process:
-        spool = Spool(spool_folder(project, server.uri))
+        queue = RecordQueue(queue_folder(project, server.uri))
         deadline = time.monotonic() + 60
-        while spool.waiting() < 100:
+        while queue.waiting() < 100:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         server.kill()
@@ -273,13 +273,13 @@ def test_a_stage_that_is_killed_while_the_server_is_away(server: Server, project
         assert any(line == "60\n" for line in process.stdout)
         process.kill()
         steps = 1 + max([60, *(int(line) for line in process.stdout)])
-    waiting = Spool(spool_folder(project, server.uri)).waiting()
+    waiting = RecordQueue(queue_folder(project, server.uri)).waiting()
     assert waiting > 30
     server.start()
     with stage(project, root, server) as process:
         again = told(process, project)
     assert again["waited"] < 10
-    tracker = open_tracker("spool", project)
+    tracker = open_tracker("queue", project)
     assert sent(tracker)
     (search,) = tracker.find({"stage": "search"})
     points = tracker._client.get_metric_history(search.id, "loss")

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.tracking.outbox.records import Kind, Record
-from pipeline.tracking.outbox.sender_thread import Courier
-from pipeline.tracking.outbox.store import Spool
+from pipeline.tracking.outbox.sender_thread import SenderThread
+from pipeline.tracking.outbox.store import RecordQueue
 from pipeline.tracking.outbox.warn_once import WarnOnce
-from tests.pipeline.tracking.test_spool import record
+from tests.pipeline.tracking.outbox.test_store import record
 
 
 class Refused(Exception):
@@ -64,19 +64,19 @@ def tracker() -> Tracker:
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path)
+def queue(tmp_path: Path) -> RecordQueue:
+    return RecordQueue(tmp_path)
 
 
-def courier(spool: Spool, tracker: Tracker, settle_s: float = 0.0) -> Courier:
-    return Courier(
-        spool, tracker.send, lambda error: isinstance(error, Refused), tracker.ask, WarnOnce(), 0.01, settle_s, 0.2
+def sender_thread(queue: RecordQueue, tracker: Tracker, settle_s: float = 0.0) -> SenderThread:
+    return SenderThread(
+        queue, tracker.send, lambda error: isinstance(error, Refused), tracker.ask, WarnOnce(), 0.01, settle_s, 0.2
     )
 
 
-def put(spool: Spool, numbers: Sequence[int], kind: Kind = "tags") -> None:
+def put(queue: RecordQueue, numbers: Sequence[int], kind: Kind = "tags") -> None:
     for number in numbers:
-        spool.append(record(number, kind))
+        queue.append(record(number, kind))
 
 
 def until(true: Callable[[], bool], patience_s: float = 20.0) -> None:
@@ -86,107 +86,107 @@ def until(true: Callable[[], bool], patience_s: float = 20.0) -> None:
         time.sleep(0.005)
 
 
-def ended(sending: Courier) -> bool:
+def ended(sending: SenderThread) -> bool:
     return sending._thread is None or not sending._thread.is_alive()
 
 
 @pytest.mark.parametrize("kind", ["tags", "metrics"])
 def test_an_absence_loses_nothing_and_keeps_the_order(
-    spool: Spool, tracker: Tracker, kind: Kind, caplog: pytest.LogCaptureFixture
+    queue: RecordQueue, tracker: Tracker, kind: Kind, caplog: pytest.LogCaptureFixture
 ) -> None:
     tracker.away = True
-    sending = courier(spool, tracker)
+    sending = sender_thread(queue, tracker)
     for number in range(250):
-        put(spool, [number], kind)
+        put(queue, [number], kind)
         sending.wake()
     until(lambda: sending.away and tracker.asked > 1)
-    assert (tracker.got, spool.waiting()) == ([], 250)
+    assert (tracker.got, queue.waiting()) == ([], 250)
     tracker.away = False
     sending.hurry()
-    until(lambda: spool.waiting() == 0)
+    until(lambda: queue.waiting() == 0)
     assert tracker.got == list(range(250))
     until(lambda: not sending.away)
     assert [entry.levelno for entry in caplog.records if entry.levelno >= logging.WARNING] == [logging.WARNING]
     assert "wait in" in caplog.text
 
 
-def test_while_nobody_answers_a_question_nothing_is_sent(spool: Spool, tracker: Tracker) -> None:
+def test_while_nobody_answers_a_question_nothing_is_sent(queue: RecordQueue, tracker: Tracker) -> None:
     tracker.away = True
-    put(spool, range(5))
-    courier(spool, tracker).wake()
+    put(queue, range(5))
+    sender_thread(queue, tracker).wake()
     until(lambda: tracker.asked >= 3)
     assert tracker.sent == [0]
     tracker.away = False
-    until(lambda: spool.waiting() == 0)
+    until(lambda: queue.waiting() == 0)
 
 
-def test_what_arrives_late_is_not_overtaken_by_its_repetition(spool: Spool, tracker: Tracker) -> None:
-    """A hung server goes on with what it was asked before: the courier lets that happen first."""
+def test_what_arrives_late_is_not_overtaken_by_its_repetition(queue: RecordQueue, tracker: Tracker) -> None:
+    """A hung server goes on with what it was asked before: the thread lets that happen first."""
     tracker.late_s = 0.2
-    put(spool, range(3))
+    put(queue, range(3))
     began = time.monotonic()
-    courier(spool, tracker, settle_s=0.4).wake()
+    sender_thread(queue, tracker, settle_s=0.4).wake()
     until(lambda: tracker.got == [0])
     assert tracker.sent == [0]
-    until(lambda: spool.waiting() == 0)
+    until(lambda: queue.waiting() == 0)
     assert time.monotonic() - began >= 0.4
     assert (tracker.got, tracker.sent) == ([0, 1, 2], [0, 0, 1, 2])
 
 
 @pytest.mark.parametrize("kind", ["tags", "metrics"])
 def test_a_refusal_is_said_once_and_holds_up_nothing(
-    spool: Spool, tracker: Tracker, kind: Kind, caplog: pytest.LogCaptureFixture
+    queue: RecordQueue, tracker: Tracker, kind: Kind, caplog: pytest.LogCaptureFixture
 ) -> None:
     tracker.refuses = {3, 7}
-    put(spool, range(10), kind)
-    courier(spool, tracker).wake()
-    until(lambda: spool.waiting() == 0)
+    put(queue, range(10), kind)
+    sender_thread(queue, tracker).wake()
+    until(lambda: queue.waiting() == 0)
     assert tracker.got == [0, 1, 2, 4, 5, 6, 8, 9]
     assert len([entry for entry in caplog.records if "refused" in entry.message]) == 1
 
 
-def test_files_that_cannot_go_let_the_others_pass_and_keep_their_order(spool: Spool, tracker: Tracker) -> None:
+def test_files_that_cannot_go_let_the_others_pass_and_keep_their_order(queue: RecordQueue, tracker: Tracker) -> None:
     tracker.files_away = True
     for number in range(20):
-        put(spool, [number], "text" if number % 5 == 1 else "metrics")
-    sending = courier(spool, tracker)
+        put(queue, [number], "text" if number % 5 == 1 else "metrics")
+    sending = sender_thread(queue, tracker)
     sending.wake()
     others = [number for number in range(20) if number % 5 != 1]
     until(lambda: len(tracker.got) == len(others))
-    assert (tracker.got, spool.waiting()) == (others, 4)
+    assert (tracker.got, queue.waiting()) == (others, 4)
     tracker.files_away = False
-    until(lambda: spool.waiting() == 0)
+    until(lambda: queue.waiting() == 0)
     assert tracker.got == [*others, 1, 6, 11, 16]
 
 
-def test_the_thread_ends_when_nothing_is_left_and_begins_again(spool: Spool, tracker: Tracker) -> None:
-    sending = courier(spool, tracker)
+def test_the_thread_ends_when_nothing_is_left_and_begins_again(queue: RecordQueue, tracker: Tracker) -> None:
+    sending = sender_thread(queue, tracker)
     for number in range(2):
-        put(spool, [number])
+        put(queue, [number])
         sending.wake()
-        until(lambda: spool.waiting() == 0)
+        until(lambda: queue.waiting() == 0)
         until(lambda: ended(sending))
     assert tracker.got == [0, 1]
 
 
-def test_two_couriers_of_one_spool_send_nothing_twice(spool: Spool, tracker: Tracker, tmp_path: Path) -> None:
-    put(spool, range(300))
-    for sending in (courier(spool, tracker), courier(Spool(tmp_path), tracker)):
+def test_two_senders_of_one_queue_send_nothing_twice(queue: RecordQueue, tracker: Tracker, tmp_path: Path) -> None:
+    put(queue, range(300))
+    for sending in (sender_thread(queue, tracker), sender_thread(RecordQueue(tmp_path), tracker)):
         sending.wake()
-    until(lambda: spool.waiting() == 0)
+    until(lambda: queue.waiting() == 0)
     assert tracker.got == tracker.sent == list(range(300))
 
 
 SEND = """
 import json, os, sys
 from pathlib import Path
-from pipeline.tracking.outbox.sender_thread import Courier
+from pipeline.tracking.outbox.sender_thread import SenderThread
 from pipeline.tracking.outbox.warn_once import WarnOnce
-from pipeline.tracking.outbox.store import Spool
+from pipeline.tracking.outbox.store import RecordQueue
 from pipeline.tracking.outbox.records import Record
 
 folder, last = Path(sys.argv[1]), int(sys.argv[2])
-spool, store = Spool(folder), folder / "store.json"
+queue, store = RecordQueue(folder), folder / "store.json"
 
 def send(records):
     kept = json.loads(store.read_text()) if store.exists() else {}
@@ -195,10 +195,10 @@ def send(records):
     if last in times:
         os.kill(os.getpid(), 9)
 
-if not spool.waiting():
+if not queue.waiting():
     for number in range(10):
-        spool.append(Record(kind="tags", target="run", payload={"a": "b"}, time_ms=number))
-sending = Courier(spool, send, lambda error: False, lambda: None, WarnOnce(), 0.01, 0.01)
+        queue.append(Record(kind="tags", target="run", payload={"a": "b"}, time_ms=number))
+sending = SenderThread(queue, send, lambda error: False, lambda: None, WarnOnce(), 0.01, 0.01)
 sending.wake()
 sending._thread.join()
 """

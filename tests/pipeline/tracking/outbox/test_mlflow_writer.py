@@ -14,7 +14,7 @@ from pipeline.tracking.mlflow_tracker import MlflowTracker
 from pipeline.tracking.outbox.artifact_copies import keep_copy
 from pipeline.tracking.outbox.mlflow_writer import CopyGone, Sender, is_refusal
 from pipeline.tracking.outbox.records import Kind, Record, local_id
-from pipeline.tracking.outbox.store import Spool
+from pipeline.tracking.outbox.store import RecordQueue
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +23,13 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> MlflowTracker:
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
+def queue(tmp_path: Path) -> RecordQueue:
+    return RecordQueue(tmp_path / "queue")
 
 
 @pytest.fixture
-def sender(tracker: MlflowTracker, spool: Spool) -> Sender:
-    return Sender(tracker._client, spool)
+def sender(tracker: MlflowTracker, queue: RecordQueue) -> Sender:
+    return Sender(tracker._client, queue)
 
 
 def start(tracker: MlflowTracker, key: str, local: str = "", **tags: str) -> Record:
@@ -53,14 +53,14 @@ def records(target: str, copy: str) -> list[Record]:
     ]
 
 
-def test_twice_is_once(tracker: MlflowTracker, spool: Spool, sender: Sender, tmp_path: Path) -> None:
+def test_twice_is_once(tracker: MlflowTracker, queue: RecordQueue, sender: Sender, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
-    local, copy = local_id(), keep_copy(tmp_path / "a.txt", spool.copies)
+    local, copy = local_id(), keep_copy(tmp_path / "a.txt", queue.copies)
     for record in [start(tracker, "twice", local), *records(local, copy)]:
         sender([record])
         sender([record])
     (found,) = tracker.find({KEY: "twice"})
-    assert (found.id, found.status, found.params) == (spool.run_of(local), "FINISHED", {"a": "1"})
+    assert (found.id, found.status, found.params) == (queue.run_of(local), "FINISHED", {"a": "1"})
     client = tracker._client
     points = [(point.value, point.step, point.timestamp) for point in client.get_metric_history(found.id, "m")]
     assert points == [(1.5, 3, 1_700_000_000_101), (0.5, 4, 1_700_000_000_102)]
@@ -69,7 +69,7 @@ def test_twice_is_once(tracker: MlflowTracker, spool: Spool, sender: Sender, tmp
     assert [entry.path for entry in client.list_artifacts(found.id)] == ["f", "notes.md"]
 
 
-def test_metrics_of_many_records_go_together(tracker: MlflowTracker, spool: Spool, sender: Sender) -> None:
+def test_metrics_of_many_records_go_together(tracker: MlflowTracker, queue: RecordQueue, sender: Sender) -> None:
     local = local_id()
     sender([start(tracker, "many", local)])
     many = [
@@ -78,20 +78,22 @@ def test_metrics_of_many_records_go_together(tracker: MlflowTracker, spool: Spoo
     ]
     sender(many)
     sender(many[100:])
-    points = tracker._client.get_metric_history(spool.run_of(local), "m")
+    points = tracker._client.get_metric_history(queue.run_of(local), "m")
     assert [(point.value, point.step) for point in points] == [(n / 7, n) for n in range(250)]
 
 
-def test_a_run_that_was_made_unseen_is_found_by_its_key(tracker: MlflowTracker, spool: Spool, sender: Sender) -> None:
+def test_a_run_that_was_made_unseen_is_found_by_its_key(
+    tracker: MlflowTracker, queue: RecordQueue, sender: Sender
+) -> None:
     """Its answer was lost, and so was the process that waited for it."""
     lost = start(tracker, "unseen")
-    Sender(tracker._client, Spool(spool.folder / "another"))([lost])
+    Sender(tracker._client, RecordQueue(queue.folder / "another"))([lost])
     sender([lost])
     (found,) = tracker.find({KEY: "unseen"})
-    assert spool.run_of(lost.target) == found.id
+    assert queue.run_of(lost.target) == found.id
 
 
-def test_runs_named_in_tags_get_the_tracker_s_ids(tracker: MlflowTracker, spool: Spool, sender: Sender) -> None:
+def test_runs_named_in_tags_get_the_tracker_s_ids(tracker: MlflowTracker, queue: RecordQueue, sender: Sender) -> None:
     parent, child = local_id(), local_id()
     sender([start(tracker, "parent", parent)])
     sender([start(tracker, "child", child, **{"mlflow.parentRunId": parent})])
@@ -99,8 +101,8 @@ def test_runs_named_in_tags_get_the_tracker_s_ids(tracker: MlflowTracker, spool:
     view = {"view": f'{{"filter": "parent = \'{parent}\'"}}'}
     sender([Record(kind="experiment-tags", target=tracker.experiment_id, payload=view, time_ms=0)])
     (found,) = tracker.find({KEY: "child"})
-    assert found.tags["mlflow.parentRunId"] == found.tags["upstream.search"] == spool.run_of(parent)
-    assert tracker.experiment_tags()["view"] == f'{{"filter": "parent = \'{spool.run_of(parent)}\'"}}'
+    assert found.tags["mlflow.parentRunId"] == found.tags["upstream.search"] == queue.run_of(parent)
+    assert tracker.experiment_tags()["view"] == f'{{"filter": "parent = \'{queue.run_of(parent)}\'"}}'
 
 
 def test_a_run_that_goes_on_keeps_its_first_parameters_and_says_what_changed(
