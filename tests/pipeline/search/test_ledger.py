@@ -358,3 +358,13 @@ def test_processes_that_open_a_new_study_at_the_same_moment_all_get_it(tmp_path:
     command = [sys.executable, "-c", OPEN_AT, str(tmp_path / "study.db"), str(time.time() + 6)]
     opening = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     assert [(process.communicate(timeout=120)[1], process.returncode) for process in opening] == [("", 0)] * 3
+
+
+def test_a_trial_that_another_process_holds_is_not_handed_out_and_counts_as_running(path: Path) -> None:
+    first = open_ledger(path)
+    for _ in range(2):
+        first.ask()
+    second = Ledger(sqlite(path), "study", CONFIG, is_held=lambda number: number == 0)
+    assert (second.held, second.running) == ([0], 1)
+    assert [second.ask()[0] for _ in range(2)] == [1, 2], "the dead process's trial, then a new one"
+    assert second.running == 3
