@@ -54,7 +54,7 @@ class Stage:
         upstream: the stages whose outputs it reads.
         sections: picks out of the parameters what its run records.
         work: does it.
-        key: identity of a piece of work that several processes may take up one after the other: they share a run.
+        key: identity of a piece of work that several processes may resume one after the other: they share a run.
     """
 
     name: str

@@ -98,7 +98,7 @@ class Tracker(Protocol):
             stage: goes into the tag `stage`.
             parent: id of the run under which the tables show this one.
             key: an identity that outlives a process (letters, digits and `._:-`). A run of this experiment with the
-                same key is taken up again, under the new parent and tags, so that a resumed trial keeps one run.
+                same key is continued, under the new parent and tags, so that a resumed trial keeps one run.
 
         Raises:
             ValueError: a key with other characters.

@@ -100,7 +100,7 @@ class Training(Iterator[Progress]):
         self._iterations = iterations
         self.iteration = 0
         if resume is not None:
-            self._take_up(resume)
+            self._resume(resume)
         self._reports = self._run(make_engine(batches, self._step, device))
 
     def __next__(self) -> Progress:
@@ -154,7 +154,7 @@ class Training(Iterator[Progress]):
             kept |= {f"{OPTIMISER}{index}.{name}": tensor for name, tensor in moments.items()}
         return {**kept, ITERATION: torch.tensor(self.iteration)}
 
-    def _take_up(self, state: Mapping[str, Tensor]) -> None:
+    def _resume(self, state: Mapping[str, Tensor]) -> None:
         self._model.load_state_dict(
             {name.removeprefix(MODEL): t for name, t in state.items() if name.startswith(MODEL)}
         )

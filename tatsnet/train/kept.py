@@ -39,7 +39,7 @@ class Checkpoint:
 
     Attributes:
         path: the folder.
-        state: to be taken up; None at the beginning.
+        state: to resume from; None at the beginning.
         curve: of the iterations that are done.
     """
 
@@ -51,7 +51,7 @@ class Checkpoint:
             try:
                 self.state, self.curve = _read(folder)
             except (ValueError, KeyError, OSError) as error:
-                tell(f"{folder} cannot be taken up ({error}): the training begins anew")
+                tell(f"{folder} cannot be resumed ({error}): the training begins anew")
 
     @property
     def iteration(self) -> int:

@@ -17,7 +17,7 @@ from tatsnet.runtimes.numba import loops
 from tatsnet.runtimes.numba.cuts import blocks_of
 from tatsnet.runtimes.numba.program import HIDDEN, STREAM, Program, programs
 from tatsnet.runtimes.numba.sized import Sized, sized
-from tatsnet.runtimes.numba.thread_pool import Crew, wait_for
+from tatsnet.runtimes.numba.thread_pool import ThreadPool, wait_for
 from tatsnet.runtimes.numba.weights import Scaled, packed
 from tatsnet.runtimes.torch.layers import State
 from tatsnet.system.allocator import trim_above
@@ -50,7 +50,7 @@ class NumbaRuntime:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._crew = Crew(threads)
+        self._pool = ThreadPool(threads)
 
     def compile(self, plan: SectionPlan, tensors: Mapping[str, Tensor]) -> Compiled:
         """A section; its weights are packed for the loops.
@@ -61,7 +61,7 @@ class NumbaRuntime:
         for name, tensor in tensors.items():
             if tensor.dtype != torch.float32:
                 raise ValueError(f"{name} is {tensor.dtype}: this runtime takes float32 only")
-        return RowsSection(plan, tensors, self._crew, self.threads)
+        return RowsSection(plan, tensors, self._pool, self.threads)
 
     def add_scaled(self, image_BCHW: Tensor, scale_C: Tensor, hidden_BCHW: Tensor) -> Tensor:
         """The last step of the network; the threads share the rows.
@@ -76,7 +76,7 @@ class NumbaRuntime:
         edges = _edges(image_BCHW.shape[2], _busy(self.threads, image_BCHW.shape[2] // 2))
         for image, hidden, restored in zip(*(tensor.numpy() for tensor in tensors), strict=True):
             scaled = partial(loops.add_scaled, image, scale_C.numpy(), hidden, restored)
-            self._crew.run([partial(scaled, first, last) for first, last in edges])
+            self._pool.run([partial(scaled, first, last) for first, last in edges])
         if image_BCHW.shape[-2] * image_BCHW.shape[-1] > LARGE:
             trim_above(HELD)
         return restored_BCHW
@@ -89,10 +89,10 @@ class RowsSection:
         self,
         plan: SectionPlan,
         tensors: Mapping[str, Tensor],
-        crew: Crew,
+        pool: ThreadPool,
         threads: int,
     ) -> None:
-        self._plan, self._crew, self._threads = plan, crew, threads
+        self._plan, self._pool, self._threads = plan, pool, threads
         self._works = lru_cache(SIZES)(partial(_works, plan))
         self._weights = _weights(plan, tensors)
 
@@ -112,7 +112,7 @@ class RowsSection:
             given = [(pair[STREAM][one], pair[HIDDEN][one]) for pair in tensors]
             counter = np.zeros(1, np.int64)
             works = [partial(_sweep_all, share, weights, given, counter, len(shares)) for share in shares]
-            self._crew.run(works)
+            self._pool.run(works)
         return State(image, *tensors[-1], True)
 
 

@@ -26,11 +26,11 @@ one, which is a fifth of an effect at 480x320.
 """
 
 
-class Crew:
+class ThreadPool:
     """Runs several works at a time, one in the calling thread.
 
     Args:
-        threads: that work, the caller's included; the others start with the first work, and end with the crew.
+        threads: that work, the caller's included; the others start with the first work, and end with the pool.
     """
 
     def __init__(self, threads: int) -> None:

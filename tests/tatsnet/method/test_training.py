@@ -329,7 +329,7 @@ def test_a_missing_cuda_device_is_said() -> None:
 
 
 @pytest.mark.parametrize("until", [1, 3, 5], ids=["before", "while", "after the freeze"])
-def test_a_search_put_down_and_taken_up_is_the_same_to_the_last_bit(
+def test_a_search_suspended_and_resumed_is_the_same_to_the_last_bit(
     until: int, ready: list[Batch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "REPORT_EVERY", 1)
@@ -346,7 +346,7 @@ def test_a_search_put_down_and_taken_up_is_the_same_to_the_last_bit(
     assert whole.patterns([(0.2, 0.4, 0.6)]) == second.patterns([(0.2, 0.4, 0.6)])
 
 
-def test_a_dense_training_put_down_and_taken_up_is_the_same(
+def test_a_dense_training_suspended_and_resumed_is_the_same(
     ready: list[Batch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "REPORT_EVERY", 1)

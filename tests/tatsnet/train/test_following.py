@@ -33,7 +33,7 @@ def checkpoint(tmp_path: Path, lines: list[str]) -> Checkpoint:
     return Checkpoint(tmp_path / "deep" / "c", lines.append)
 
 
-def test_the_curve_has_every_report_in_order_and_is_taken_up_again(checkpoint: Checkpoint, lines: list[str]) -> None:
+def test_the_curve_has_every_report_in_order_and_goes_on_when_resumed(checkpoint: Checkpoint, lines: list[str]) -> None:
     assert (checkpoint.iteration, checkpoint.state, checkpoint.curve) == (0, None, [])
     assert follow("pretrain", steps(4), 100, state, checkpoint, lines.append)
     assert checkpoint.curve == [{"iteration": 25 * i, "phase": "open", "l1": 1 / i} for i in range(1, 5)]

@@ -63,7 +63,7 @@ def test_dense_search_and_finetune_follow_each_other(photos: Path, tmp_path: Pat
     assert any("60/60" in line for line in told)
 
 
-def test_put_down_and_taken_up_it_is_the_same_to_the_last_bit(photos: Path, tmp_path: Path) -> None:
+def test_suspended_and_resumed_it_is_the_same_to_the_last_bit(photos: Path, tmp_path: Path) -> None:
     whole, cut = dense(photos, tmp_path / "whole"), dense(photos, tmp_path / "cut")
     assert run(whole, lambda _: None) is not None
     assert run(cut, lambda _: None, seconds=0) is None
