@@ -20,6 +20,7 @@ from pipeline.report.tables import number, percent, tables
 from tatsnet.data.degradation import Image
 from tatsnet.network.tasks import AXES
 from tatsnet.quality.metrics import psnr
+from tatsnet.system.progress import duration
 
 TEMPLATE = Path(__file__).with_name("page.html")
 _WIDEST, _HIGHEST = 520, 390
@@ -63,14 +64,6 @@ def page(metrics: Metrics, pictures: Pictures, sheet: bytes, plots: Mapping[str,
         longest=max(metrics.stages.values(), default=1.0),
         total=sum(metrics.stages.values()),
     )
-
-
-def duration(seconds: float) -> str:
-    """`8.4 s`, `2 min 05 s` or `3 h 20 min`."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _photos(pictures: Pictures) -> list[tuple[str, str, Picture]]:

@@ -4,9 +4,7 @@ import base64
 import dataclasses
 from html.parser import HTMLParser
 
-import pytest
-
-from pipeline.report.page import duration, page
+from pipeline.report.page import page
 from pipeline.report.schema import Metrics
 from tests.pipeline.report.factory import metrics, network, pictures, trial
 
@@ -142,14 +140,6 @@ def test_little_is_enough() -> None:
     pick = dataclasses.replace(network(), latency=(), flops_by_m=(), flops_by_task={}, trial=None)
     value = metrics(picks=(pick,), front=(), stages={}, dense_valid_psnr_db=None)
     assert "not recorded" in parsed(value, photo="", degradation="").text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(8.44, "8.4 s"), (59.96, "1 min 00 s"), (125.2, "2 min 05 s"), (3599.7, "1 h 00 min"), (12000.0, "3 h 20 min")],
-)
-def test_duration(seconds: float, shown: str) -> None:
-    assert duration(seconds) == shown
 
 
 def test_a_network_that_several_rules_picked_has_one_card() -> None:
