@@ -60,10 +60,8 @@ class Losses(tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Tune hands it out again."""
-        cause = last_words(trial).partition(":")[0].rpartition(".")[2] or "no word of it"
         say(
-            f"{self._what} {trial.config['number']} has lost its worker ({cause}); it goes on from its last checkpoint "
-            "on another"
+            f"{self._what} {trial.config['number']} has lost its worker; it goes on from its last checkpoint on another"
         )
 
 

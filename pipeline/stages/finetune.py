@@ -2,61 +2,40 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from pipeline.common.datasets import pack_digest
-from pipeline.common.files import atomic_write_json, fresh_folder, read_json, sha256_file
+from pipeline.common.files import atomic_write_json, fresh_folder, read_json
 from pipeline.common.layout import (
     DENSE,
     FIGURES,
     SELECTED_FILE,
-    SUPERNET,
-    TRAIN,
     TRIALS,
     TUNED,
-    WEIGHTS,
 )
 from pipeline.common.progress import say
 from pipeline.stages.runner import Context, Stage, main
-from pipeline.training.follow import training_key
+from pipeline.training.baseline import STAGE as NAME
+from pipeline.training.baseline import baseline_job, tuning_job
 from pipeline.training.jobs import run_jobs
 from pipeline.training.work import Job
 from tatsnet.method.objective import Variant
 
 
 def make_jobs(context: Context, picks: list[dict[str, Any]]) -> dict[str, Job]:
-    """The dense baseline and every picked trial, by the name of its folder; the longest first.
-
-    The baseline gets what a pick got in all: one trial's iterations and this stage's.
-    """
+    """The dense baseline and every picked trial, by the name of its folder; the longest first."""
     root, params = context.root, context.params
-    more = params.finetune.iterations
-    wanted: list[tuple[str, Variant | None, Path, int, str]] = [
-        (DENSE, None, root / SUPERNET, params.search.schedule.iterations + more, DENSE)
-    ]
+    made = {DENSE: baseline_job(root, params, context.shown(f"train_{DENSE}"))}
     for trial, variant in {pick["trial"]: pick["variant"] for pick in picks}.items():
         names = "+".join(pick["name"] for pick in picks if pick["trial"] == trial)
         place = f"{trial:04d}"
-        wanted.append((place, Variant(variant), root / TRIALS / place, more, f"{names} (trial {trial})"))
-    photos = pack_digest(root / TRAIN)
-    made = {}
-    for place, variant, source, iterations, label in wanted:
-        inputs = {
-            "train": params.train,
-            "iterations": iterations,
-            "photos": photos,
-            "variant": variant and variant.value,
-            "weights": sha256_file(source / WEIGHTS),
-        }
-        made[place] = Job(
-            label=f"finetune {label}",
-            key=training_key(inputs),
-            begin=(source / WEIGHTS).read_bytes(),
-            variant=variant,
-            iterations=iterations,
-            config=params.train,
-            shown=context.shown(f"train_{place}"),
+        made[place] = tuning_job(
+            root,
+            params,
+            f"{names} (trial {trial})",
+            root / TRIALS / place,
+            params.finetune.iterations,
+            Variant(variant),
+            context.shown(f"train_{place}"),
         )
     return made
 
@@ -70,7 +49,7 @@ def work(context: Context) -> None:
         for place in jobs:
             (folder / place).mkdir()
         by_folder = {folder / place: job for place, job in jobs.items()}
-        made = run_jobs(context.root, "finetune", by_folder, params.search.resources, params.finetune.processes)
+        made = run_jobs(context.root, NAME, by_folder, params.search.resources, params.finetune.processes)
         tuned = dict(zip(jobs, made, strict=True))
         dense = tuned[DENSE].control
         figures = {
@@ -84,7 +63,7 @@ def work(context: Context) -> None:
 
 
 STAGE = Stage(
-    name="finetune",
+    name=NAME,
     summary="trains the picks on with a frozen architecture, and the dense baseline with the same budget",
     upstream=("degrade", "pretrain", "search", "select"),
     sections=lambda params: {"finetune": params.finetune, "train": params.train},

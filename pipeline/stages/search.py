@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.cluster.beside import beside
 from pipeline.cluster.ray_auth import close_own_ray, cluster_address
 from pipeline.cluster.store import place_of_all
 from pipeline.common.errors import UserError
@@ -70,7 +71,9 @@ def search(context: Context, ledger: Ledger, study: str, place: Path) -> None:
     with StayingLine() as line:
         reporter = Reporter(context.tracker, run, config, study, ledger, spending, live, line, store)
         try:
-            run_search(config, job, ledger, state, store, spending, reporter)
+            recorded = [params.tracking.experiment, run.id] if run.id else []
+            with beside(context.root, "pipeline.training.baseline", recorded, config.resources):
+                run_search(config, job, ledger, state, store, spending, reporter)
         finally:
             live.show(reporter.status(), running=False, at_once=True)
     if limit := spending.reached:

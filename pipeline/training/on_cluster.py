@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -105,8 +105,8 @@ class TrainingTrainable(Stretches[StoredWork], tune.Trainable):
 class _Shown(tune.Callback):
     """Lines, curves, and the cause of an end, as the trainings report."""
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self._jobs = jobs
+    def __init__(self, jobs: Sequence[Job], placed: Callable[[], None]) -> None:
+        self._jobs, self._placed = jobs, placed
         self._tickers: dict[int, Ticker] = {}
         self._runs: dict[int, Run] = {}
         self.failed: dict[int, str] = {}
@@ -118,6 +118,7 @@ class _Shown(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """A worker has taken it, for the first time or again."""
         index = trial.config["number"]
+        self._placed()
         self._tickers.pop(index, None)
         say(f"{self._jobs[index].label}  {'resumes on another worker' if trial.num_failures else 'has a worker'}")
 
@@ -148,8 +149,17 @@ class _Shown(tune.Callback):
         self.failed[trial.config["number"]] = last_words(trial) or "its worker died"
 
 
-def run_on_cluster(root: Path, stage: str, jobs: Mapping[Path, Job], resources: Resources) -> list[Trained]:
+def run_on_cluster(
+    root: Path,
+    stage: str,
+    jobs: Mapping[Path, Job],
+    resources: Resources,
+    placed: Callable[[], None] = lambda: None,
+) -> list[Trained]:
     """See `run_jobs`.
+
+    Args:
+        placed: called each time that a training has been given a worker.
 
     Raises:
         UserError: no usable cluster or store, or a training failed.
@@ -169,7 +179,7 @@ def run_on_cluster(root: Path, stage: str, jobs: Mapping[Path, Job], resources: 
         valid=load_eval_photos(root / EVAL / "valid"),
         cpus=whole.cpus_per_trial,
     )
-    shown = _Shown(shared.jobs)
+    shown = _Shown(shared.jobs, placed)
     watch = Watch(lambda: None, idle(f"{stage}  no training", whole))
     space = {"number": tune.grid_search([*range(len(jobs))]), "store": place, "study": stage}
     end = connect(whole)

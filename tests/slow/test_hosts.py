@@ -58,6 +58,8 @@ def test_every_stage_loses_a_host_and_ends_with_its_count(
                 assert "Traceback" not in run.told()
     finally:
         hosts.end()
+    beside = [line for line in told["search"] if line.startswith("finetune dense ")]
+    assert beside, "the baseline trains while the search does"
     rungs = [(match[1], int(match[2])) for match in map(TOLD.match, told["search"]) if match]
     assert len(rungs) - len(set(rungs)) <= 1, "no rung is trained twice but the one that was cut"
     assert [(row["number"], row["state"]) for row in trials(project)] == [(n, "finished") for n in range(4)]
