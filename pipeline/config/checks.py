@@ -42,11 +42,11 @@ def parse_size(text: str, key: str = "sizes") -> tuple[int, int]:
         ValueError: another form, or a side out of 16 .. 16384 pixels.
     """
     match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
-    require(match is not None, f"{key} must read WIDTHxHEIGHT, as 1280x720, got {text!r}")
+    require(match is not None, f"{key} must read WIDTHxHEIGHT, as 1280x720, got {text!r:.60}")
     assert match is not None
     width, height = int(match[1]), int(match[2])
     require(
         LEAST_SIDE <= min(width, height) and max(width, height) <= GREATEST_SIDE,
-        f"{key} must have sides of {LEAST_SIDE} to {GREATEST_SIDE} pixels, got {text!r}",
+        f"{key} must have sides of {LEAST_SIDE} to {GREATEST_SIDE} pixels, got {text!r:.60}",
     )
     return width, height

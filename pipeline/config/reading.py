@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ Place = tuple[str | int, ...]
 
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "seq", "map")}
 _NUMBERS = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float")}
-_LARGEST, _LONGEST_NUMBER = 1_000_000, 40
+_LARGEST, _LONGEST_NUMBER, _LONGEST_TEXT = 1_000_000, 40, 1000
 """Characters."""
 
 
@@ -121,11 +122,22 @@ def _inspect(node: Node, place: Place, lines: dict[Place, int]) -> Iterator[Prob
     elif isinstance(node, ScalarNode) and node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
         message = f"has a number of {len(node.value)} characters, and {_LONGEST_NUMBER} are the most that are read"
         yield Problem(line=line, place=place, message=message)
+    elif isinstance(node, ScalarNode) and (fault := _fault(node.value)):
+        yield Problem(line=line, place=place, message=f"has a text {fault}")
     elif isinstance(node, SequenceNode):
         for index, item in enumerate(node.value):
             yield from _inspect(item, (*place, index), lines)
     elif isinstance(node, MappingNode):
         yield from _inspect_keys(node, place, lines)
+
+
+def _fault(text: str) -> str:
+    """Why a text names nothing that a file, a run or an address could be called; empty where it may."""
+    if len(text) > _LONGEST_TEXT:
+        return f"of {len(text)} characters, and {_LONGEST_TEXT} are the most that are read"
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
+        return "with a control character, or with half of one (a surrogate)"
+    return ""
 
 
 def _inspect_keys(node: MappingNode, place: Place, lines: dict[Place, int]) -> Iterator[Problem]:

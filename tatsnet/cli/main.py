@@ -9,7 +9,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from tatsnet import __version__
@@ -17,7 +16,7 @@ from tatsnet.cli.errors import shown, told
 from tatsnet.cli.model_options import add_extract, add_models, add_sliders
 from tatsnet.cli.photo_options import RUNTIMES, add_demo, add_model, add_photo, add_restore, restoration_level
 from tatsnet.cli.train_options import add_train
-from tatsnet.cli.values import count
+from tatsnet.cli.values import count, path
 from tatsnet.system.allocator import keep_freed_memory
 from tatsnet.system.cpus import usable_cpus
 
@@ -214,7 +213,7 @@ def _add_effects(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument(
         "--levels", type=_levels, default=DEFAULT_LEVELS, metavar="A,B,...", help="on each axis (default: 0,0.5,1)"
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="made if it is missing")
+    parser.add_argument("-o", "--output", type=path, required=True, metavar="FOLDER", help="made if it is missing")
     add_model(parser)
 
 
@@ -228,11 +227,11 @@ def _add_export(commands: argparse._SubParsersAction[_Parser]) -> None:
         ),
         epilog="example: tatsnet export models/pruned/knee -o onnx; then see examples/onnx_restore.py",
     )
-    parser.add_argument("folder", type=Path, metavar="MODEL_DIR", help="folder of an extracted network")
+    parser.add_argument("folder", type=path, metavar="MODEL_DIR", help="folder of an extracted network")
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=path,
         required=True,
         metavar="FOLDER",
         help="an older export there is replaced, nothing else",
@@ -252,7 +251,7 @@ def _add_flops(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument("--size", type=_size, default=(1280, 720), metavar="WxH", help="image (default: 1280x720)")
     parser.add_argument("--width", type=int, metavar="C", help="channels of the super network (default: 64)")
     parser.add_argument("--blocks", type=int, metavar="B", help="its residual blocks (default: 32)")
-    parser.add_argument("--model", type=Path, metavar="DIR", help="folder of an extracted network")
+    parser.add_argument("--model", type=path, metavar="DIR", help="folder of an extracted network")
     parser.add_argument("--effects", type=count, metavar="M", help="effects made of one image (default: 27)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -271,8 +270,8 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         epilog="example: tatsnet bench --quick --json bench.json",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--model", type=Path, metavar="DIR", help="folder of an extracted network")
-    what.add_argument("--pattern", type=Path, metavar="FILE", help="architecture.json; its weights are drawn")
+    what.add_argument("--model", type=path, metavar="DIR", help="folder of an extracted network")
+    what.add_argument("--pattern", type=path, metavar="FILE", help="architecture.json; its weights are drawn")
     parser.add_argument(
         "--size", type=_size, action="append", metavar="WxH", help="image; may be repeated (default: HD, 2K and 4K)"
     )
@@ -296,7 +295,7 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     parser.add_argument("--rounds", type=count, metavar="N", help="counted rounds (default: 3)")
     parser.add_argument("--quick", action="store_true", help="480x320 and one round, unless told otherwise")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every cell there, as they are done")
+    parser.add_argument("--json", type=path, metavar="FILE", help="write every cell there, as they are done")
 
 
 def _threads(text: str) -> tuple[int, ...]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from tatsnet.cli.values import count
+from tatsnet.cli.values import count, path
 
 
 def add_extract(commands: Any) -> None:
@@ -17,8 +16,8 @@ def add_extract(commands: Any) -> None:
         "restores the same.",
         epilog="example: tatsnet extract runs/tuned -o models/mine",
     )
-    parser.add_argument("training", type=Path, help="folder of `tatsnet train search` or `finetune`")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the network")
+    parser.add_argument("training", type=path, help="folder of `tatsnet train search` or `finetune`")
+    parser.add_argument("-o", "--output", type=path, required=True, metavar="DIR", help="folder of the network")
     parser.add_argument(
         "--compact",
         action="store_true",
@@ -36,8 +35,8 @@ def add_sliders(commands: Any) -> None:
         "levels themselves stay what they were. The pipeline does this by itself.",
         epilog="example: tatsnet sliders models/mine photos",
     )
-    parser.add_argument("model", type=Path, metavar="DIR", help="folder of an extracted network")
-    parser.add_argument("photos", type=Path, help="folder of clean photos")
+    parser.add_argument("model", type=path, metavar="DIR", help="folder of an extracted network")
+    parser.add_argument("photos", type=path, help="folder of clean photos")
     parser.add_argument(
         "--count", type=count, default=16, metavar="N", help="of them, spread over the folder (default: 16)"
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
-from pathlib import Path
 from typing import Any
+
+from tatsnet.cli.values import path
 
 MODEL_HELP = "a shipped network, a folder, or models:/NAME@ALIAS (default: models/pruned/knee, or standard)"
 RUNTIMES = ("auto", "numba", "openvino", "onnxruntime", "torch")
@@ -34,7 +35,7 @@ def add_restore(commands: Any) -> None:
         "--even", action="store_true", help="the levels are positions of even sliders, as on the page of `tatsnet demo`"
     )
     place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("-o", "--output", type=Path, metavar="PATH", help="a .jpg, .png, .tif or .webp, or a folder")
+    place.add_argument("-o", "--output", type=path, metavar="PATH", help="a .jpg, .png, .tif or .webp, or a folder")
     place.add_argument("--in-place", action="store_true", help="replace the photos themselves")
     parser.add_argument("--format", choices=("jpg", "png", "tif", "webp"), help="in a folder (default: as each photo)")
     parser.add_argument(
@@ -54,7 +55,7 @@ def add_demo(commands: Any) -> None:
         ),
         epilog="example: tatsnet demo photo.jpg",
     )
-    parser.add_argument("photo", type=Path, nargs="?", help="to begin with (default: a sample)")
+    parser.add_argument("photo", type=path, nargs="?", help="to begin with (default: a sample)")
     parser.add_argument("--port", type=_port, default=0, metavar="N", help="(default: any that is free)")
     parser.add_argument("--no-browser", action="store_true", help="print the link only")
     add_model(parser)
@@ -62,12 +63,12 @@ def add_demo(commands: Any) -> None:
 
 def add_photo(parser: argparse.ArgumentParser) -> None:
     """Add the one photo that a command is about."""
-    parser.add_argument("photo", type=Path, help="JPEG, PNG, TIFF or WebP")
+    parser.add_argument("photo", type=path, help="JPEG, PNG, TIFF or WebP")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the network and its runtime."""
-    parser.add_argument("--model", type=Path, metavar="DIR", help=MODEL_HELP)
+    parser.add_argument("--model", type=path, metavar="DIR", help=MODEL_HELP)
     parser.add_argument(
         "--runtime", choices=RUNTIMES, default="auto", help="what runs the network (default: the fastest installed)"
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
+
+from tatsnet.cli.values import path
 
 DENSE = """example:
   tatsnet train dense photos/ -o runs/dense --width 32 --blocks 16 --iterations 20000"""
@@ -30,12 +31,12 @@ def add_train(commands: Any) -> None:
     dense.add_argument("--blocks", type=int, default=32, help="residual blocks (default: 32, the paper's)")
     zero = "what task vector 0 does: leaves the photo alone, or as learned (default: identity)"
     dense.add_argument("--zero-task", choices=("identity", "learned"), default="identity", help=zero)
-    dense.add_argument("--from", dest="begin", type=Path, metavar="DIR", help="go on from this training's network")
+    dense.add_argument("--from", dest="begin", type=path, metavar="DIR", help="go on from this training's network")
     found = _kind(kinds, "search", "find a network by the search of the paper (eq. 11)", SEARCH)
     found.add_argument(
         "--from",
         dest="begin",
-        type=Path,
+        type=path,
         metavar="DIR",
         required=True,
         help="a dense training, or `dense`, the shipped one",
@@ -48,7 +49,7 @@ def add_train(commands: Any) -> None:
     found.add_argument("--group", type=int, default=1, help="channels that open and close together (default: 1)")
     found.add_argument("--specific-points", type=int, default=0, help="last points that are never shared (default: 0)")
     tuned = _kind(kinds, "finetune", "train a found network further, its architecture fixed", FINETUNE)
-    tuned.add_argument("--from", dest="begin", type=Path, metavar="DIR", required=True, help="a search")
+    tuned.add_argument("--from", dest="begin", type=path, metavar="DIR", required=True, help="a search")
 
 
 def _kind(kinds: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
@@ -59,8 +60,8 @@ def _kind(kinds: Any, name: str, summary: str, example: str) -> argparse.Argumen
         epilog=example,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("photos", type=Path, nargs="+", help="folders of photos")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of what comes of it")
+    parser.add_argument("photos", type=path, nargs="+", help="folders of photos")
+    parser.add_argument("-o", "--output", type=path, required=True, metavar="DIR", help="folder of what comes of it")
     parser.add_argument("--iterations", type=int, required=True, help="steps of the training")
     parser.add_argument("--patch", type=int, default=64, help="side of a patch, pixels (default: 64)")
     parser.add_argument("--batch", type=int, default=16, help="patches per step (default: 16)")

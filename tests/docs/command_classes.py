@@ -148,6 +148,8 @@ kubectl -n tatsnet get rayjob tatsnet-search -w
     ),
     "measures for minutes to hours; tests/tatsnet/timing and tests/benchmarks/test_all.py": _lines(
         """
+python -m benchmarks.full_protocol PHOTOS --every 8 --networks standard unsharp bilateral nlm
+python -m benchmarks.full_protocol PHOTOS --every 8 --networks dense --oracle-only
 tatsnet bench
 tatsnet bench --size 480x320 --runtime numba --runtime openvino --pattern architecture.json
 tatsnet bench --size 480x320 --runtime numba --rounds 7 --json table.json

@@ -233,6 +233,14 @@ def test_a_number_of_many_digits_is_refused(tmp_path: Path, place: str, value: s
     assert f"params.yaml:{locate(QUICK, place) + 1}: {place}: has a number of {len(value)} characters" in said
 
 
+@pytest.mark.parametrize("value", [r'"a\0b"', r'"\ud800"', r'"a\nb"', '"' + "x" * 1001 + '"'])
+@pytest.mark.parametrize("place", ["data.source", "train.decay", "tracking.experiment"])
+def test_a_text_that_names_nothing_is_refused(tmp_path: Path, place: str, value: str) -> None:
+    said = refusal(tmp_path, edited(place, value))
+    assert f"params.yaml:{locate(QUICK, place) + 1}: {place}: has a text " in said
+    assert len(said) < 500
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

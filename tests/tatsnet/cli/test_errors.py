@@ -256,3 +256,23 @@ def test_it_starts_where_a_process_cannot_be_bound_to_processors() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["effects", "photo.png", "-o", ""],
+        ["restore", "photo.png", "--denoise", "0.4", "-o", ""],
+        ["export", "models/mine", "-o", ""],
+        ["extract", "", "-o", "out"],
+        ["train", "dense", "", "-o", "out", "--iterations", "1"],
+        ["bench", "--json", ""],
+    ],
+)
+def test_an_empty_path_is_refused_before_anything_is_written(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 2
+    assert "an empty path names no file and no folder" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
