@@ -80,6 +80,11 @@ class TestCluster:
             assert node["node_config"]["IamInstanceProfile"]
         assert "security_group" not in cluster["provider"]
 
+    def test_every_node_names_its_image(self, cluster: dict[str, Any], ground: dict[str, Any]) -> None:
+        """Ray's own default is Ubuntu 18.04, whose driver is too old for the CUDA of the project's image."""
+        assert "Image" in ground["Outputs"]
+        assert all(node["node_config"]["ImageId"].startswith("ami-") for node in node_types(cluster).values())
+
     def test_disks_are_encrypted_and_metadata_asks_for_a_token(self, cluster: dict[str, Any]) -> None:
         for node in node_types(cluster).values():
             config = node["node_config"]

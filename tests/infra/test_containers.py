@@ -70,6 +70,12 @@ def test_the_project_s_image_takes_another_build_of_torch_as_an_argument(root: P
     assert '${TORCH_INDEX:+--index-url "$TORCH_INDEX"}' in line
 
 
+def test_nvidia_s_runtime_gives_the_project_s_image_its_gpus(root: Path) -> None:
+    """The image is not derived from one of NVIDIA's, which set this themselves."""
+    (line,) = [one.rest for one in instructions(root / "infra/Dockerfile") if one.name == "ENV"]
+    assert "NVIDIA_VISIBLE_DEVICES=all" in line.split()
+
+
 @pytest.fixture(scope="module")
 def compose(root: Path) -> dict[str, Any]:
     return dict(yaml.safe_load((root / "infra/mlflow/compose.yaml").read_text(encoding="utf-8")))
