@@ -36,15 +36,14 @@ def check_nodes() -> None:
     Raises:
         UserError: one cannot import what a training needs.
     """
-    looks = {}
+    looks = {}  # several nodes may have one address
     for node in ray.nodes():
         if node["Alive"]:
             where = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
-            looks[node["NodeManagerAddress"]] = _look.options(scheduling_strategy=where).remote()
-    ready, _ = ray.wait([*looks.values()], num_returns=len(looks), timeout=PATIENCE_S)
-    for address, look in looks.items():
-        if look in ready:
-            _judge(address, look)
+            looks[_look.options(scheduling_strategy=where).remote()] = node["NodeManagerAddress"]
+    ready, _ = ray.wait([*looks], num_returns=len(looks), timeout=PATIENCE_S)
+    for look in ready:
+        _judge(looks[look], look)
 
 
 def _judge(address: str, look: Any) -> None:

@@ -26,7 +26,7 @@ class Table:
         header: names of the columns; the first `labels` of them hold text, the rest figures.
         rows: each as long as the header.
         marked: rows to set off, by index.
-        quoted: so many of the last rows are the paper's.
+        quoted: number of rows at the end that are the paper's.
     """
 
     key: str

@@ -105,7 +105,7 @@ class Desk:
         return self.trouble or self._spending.reached
 
     def put_down_all(self) -> None:
-        """Put down what has no place to run, when Tune has ended."""
+        """Suspend every trial that has not ended."""
         for trial_id in list(self._asked):
             self._judged[trial_id] = {}, "suspended", self.ends_for() or "no place to run"
             self.on_trial_complete(trial_id)

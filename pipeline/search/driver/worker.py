@@ -107,7 +107,7 @@ class Worker:
                     cause = f"{type(error).__name__}: {error}"
                     if tries > 0 and not isinstance(error, StoreAway):
                         tries -= 1
-                        say(f"search  trial {asked['number']} is taken up again: {cause}")
+                        say(f"search  trial {asked['number']} failed and resumes from its last checkpoint: {cause}")
                         self._rungs.setup(asked, self._job)
                         continue
                     result = {}
